@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace darkroom {
+
+/// model.json, read and checked. The README documents the keys; every member here is one of them.
+struct Manifest {
+  struct Network {
+    std::string file;
+    std::string sha256;
+    std::vector<std::string> inputs, outputs;
+    std::string stored_precision;                ///< "fp32", "fp16" or "bf16"
+    std::vector<std::string> precisions;         ///< what it may run at; empty: any
+    int64_t parameters = 0;                      ///< count, for the memory estimate
+    double activation_bytes_per_pixel = 0;       ///< at fp32, per output pixel and batch item: measured by the exporter
+  };
+  struct Tokenizer {
+    std::string kind;  ///< "clip-bpe" or "sentencepiece"
+    std::string file;
+    std::string sha256;
+    std::string pad;  ///< "end" or "zero" (clip-bpe only)
+    int64_t length = 77;
+  };
+  struct Conditioning {
+    std::string role;               ///< denoiser input it feeds, such as "context"
+    std::vector<std::string> from;  ///< "network.output"
+    std::string tokenizer;
+    std::string empty;  ///< an absent negative prompt: "encode" (the empty text) or "zeros"
+  };
+  struct Schedule {
+    std::string kind;  ///< linear, scaled_linear, cosine, sigmoid, trained
+    double beta_start = 0, beta_end = 0;
+    int64_t steps = 1000;
+    std::vector<double> betas;  ///< trained only
+    bool zero_terminal_snr = false;
+  };
+  struct Stage {
+    std::string kind;  ///< "diffusion"
+    std::string denoiser;
+    std::vector<std::string> state;  ///< channels, rows, columns: "4", "h/8", "w/8"
+    std::string prediction;          ///< epsilon, v, sample, flow
+    std::string variance;            ///< fixed_small, fixed_large, learned_range
+    Schedule schedule;
+    int64_t steps_offset = 0;
+    bool set_alpha_to_one = true;
+    std::optional<double> clip_sample;  ///< range; none: no clipping
+    std::optional<double> threshold_ratio, threshold_max;
+  };
+  struct Output {
+    std::string decoder;
+    double scale = 1, shift = 0;
+    int64_t factor = 8;  ///< pixels per latent row
+  };
+  struct Defaults {
+    int64_t width = 0, height = 0, steps = 0;
+    double cfg_scale = 1;
+    std::string sampler, schedule;
+  };
+
+  std::filesystem::path folder;
+  int64_t format = 1;
+  std::string name, license, summary;
+  std::map<std::string, Network> networks;
+  std::map<std::string, Tokenizer> tokenizers;
+  std::vector<Conditioning> conditioning;
+  std::vector<Stage> stages;
+  Output output;
+  Defaults defaults;
+};
+
+/// Reads FOLDER/model.json. Throws ModelError naming file and key for an unknown key, a missing one, a wrong type or
+/// value, or a file it names that is not there. Hashes are checked later, just before a file is loaded.
+Manifest read_manifest(const std::filesystem::path& folder);
+
+}  // namespace darkroom
