@@ -18,8 +18,8 @@ enum class ExitCode : int {
   interrupted = 75  ///< interrupted or preempted; the same command goes on
 };
 
-/// Base of every error that darkroom throws on purpose. The message names the file, key, line and value at fault
-/// and ends without a full stop; main prints it once and returns the code.
+/// Base of every error that darkroom throws on purpose. The message names the file, key, line and value at
+/// fault and ends without a full stop; main prints it once and returns the code.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

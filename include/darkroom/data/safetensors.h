@@ -3,17 +3,20 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace darkroom {
 
+class MappedFile;
+
 /// One tensor of a .safetensors file: a view into the mapped file.
 struct TensorView {
-  std::string dtype;           ///< as the format spells it: "F32", "F16", "BF16", "I64", ...
-  std::vector<int64_t> shape;  ///< empty for a scalar
-  std::span<const uint8_t> bytes;
+  std::string dtype;               ///< as the format spells it: "F32", "F16", "BF16", "I64", ...
+  std::vector<int64_t> shape;      ///< empty for a scalar
+  std::span<const uint8_t> bytes;  ///< little-endian, row-major; not aligned to the dtype in every file
 };
 
 /// A .safetensors file, memory-mapped. The header is checked whole before any tensor is handed out: length, JSON,
@@ -35,7 +38,7 @@ class Safetensors {
 
  private:
   std::filesystem::path file_;
-  std::span<const uint8_t> mapping_;
+  std::unique_ptr<const MappedFile> mapping_;
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
 };

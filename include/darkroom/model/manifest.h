@@ -15,10 +15,11 @@ struct Manifest {
     std::string file;
     std::string sha256;
     std::vector<std::string> inputs, outputs;
-    std::string stored_precision;                ///< "fp32", "fp16" or "bf16"
-    std::vector<std::string> precisions;         ///< what it may run at; empty: any
-    int64_t parameters = 0;                      ///< count, for the memory estimate
-    double activation_bytes_per_pixel = 0;       ///< at fp32, per output pixel and batch item: measured by the exporter
+    std::string stored_precision;         ///< "fp32", "fp16" or "bf16"
+    std::vector<std::string> precisions;  ///< what it may run at; empty: any
+    int64_t parameters = 0;               ///< count, for the memory estimate
+    double activation_bytes_per_pixel =
+        0;  ///< at fp32, per output pixel and batch item: measured by the exporter
   };
   struct Tokenizer {
     std::string kind;  ///< "clip-bpe" or "sentencepiece"
@@ -74,8 +75,9 @@ struct Manifest {
   Defaults defaults;
 };
 
-/// Reads FOLDER/model.json. Throws ModelError naming file and key for an unknown key, a missing one, a wrong type or
-/// value, or a file it names that is not there. Hashes are checked later, just before a file is loaded.
+/// Reads FOLDER/model.json. Throws ModelError naming file and key for an unknown key, a missing one, a wrong
+/// type or value, or a file it names that is not there. Hashes are checked later, just before a file is
+/// loaded.
 Manifest read_manifest(const std::filesystem::path& folder);
 
 }  // namespace darkroom

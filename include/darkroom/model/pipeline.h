@@ -25,12 +25,12 @@ struct Settings {
   int64_t steps = 0;
   double cfg_scale = 1;  ///< guidance scale; at most 1: no guidance, as diffusers
   std::string sampler, schedule;
-  double eta = 0;                      ///< DDIM
-  std::string prev = "diffusers";      ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (spec 1.3)
-  std::string variance;                ///< DDPM; empty: the model's
-  std::optional<double> clip_sample;   ///< range; absent: the model's; 0: off
+  double eta = 0;                  ///< DDIM
+  std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (spec 1.3)
+  std::string variance;            ///< DDPM; empty: the model's
+  std::optional<double> clip_sample;                     ///< range; absent: the model's; 0: off
   std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; absent: the model's
-  std::string noise_dtype = "fp32";    ///< fp32, fp16, bf16: the dtype noise is drawn in
+  std::string noise_dtype = "fp32";                      ///< fp32, fp16, bf16: the dtype noise is drawn in
   bool operator==(const Settings&) const = default;
 };
 
@@ -48,7 +48,8 @@ struct Outcome {
   std::string fault;  ///< empty: the image is good
 };
 
-/// After each step: the step just finished (from 1), how many there are, and the latents x (B,C,h,w), float32.
+/// After each step: the step just finished (from 1), how many there are, and the latents x (B,C,h,w),
+/// float32.
 using StepObserver = std::function<void(int64_t step, int64_t steps, const at::Tensor& latents)>;
 
 /// Prompt -> conditioning -> start -> walk -> autoencoder -> 8-bit image.
@@ -57,7 +58,8 @@ class Pipeline {
   struct Options {
     at::Device device = at::kCPU;
     at::ScalarType precision = at::kFloat;
-    bool keep_text_encoder = true;  ///< false: freed after each batch's prompts are encoded, loaded again when needed
+    bool keep_text_encoder =
+        true;  ///< false: freed after each batch's prompts are encoded, loaded again when needed
   };
 
   /// Checks the hashes, then loads the networks. Throws ModelError or ResourceError.
@@ -79,12 +81,13 @@ class Pipeline {
 /// The settings with the model's defaults in every place still empty.
 Settings with_defaults(Settings settings, const Manifest& manifest);
 
-/// Throws UsageError, saying what was given and what is allowed, for a size that is no multiple of the model's factor,
-/// an unknown sampler or schedule, more steps than the schedule has, or a combination that makes no sense. Needs no
-/// network: called before any is loaded.
+/// Throws UsageError, saying what was given and what is allowed, for a size that is no multiple of the
+/// model's factor, an unknown sampler or schedule, more steps than the schedule has, or a combination that
+/// makes no sense. Needs no network: called before any is loaded.
 void check_settings(const Settings& settings, const Manifest& manifest);
 
-/// Peak bytes a run will need, by part; the sum is what --dry-run prints and what is compared with free memory.
+/// Peak bytes a run will need, by part; the sum is what --dry-run prints and what is compared with free
+/// memory.
 struct MemoryEstimate {
   int64_t weights = 0;
   int64_t activations = 0;

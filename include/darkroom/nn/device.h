@@ -8,14 +8,14 @@
 
 namespace darkroom {
 
-/// "auto", "cpu", "cuda" or "cuda:N" as a device. CUDA's libraries are opened here, when first asked for, so a CPU run
-/// never loads them; "auto" is CUDA where a usable device is found, else the CPU. Throws UsageError for another word,
-/// or for a CUDA device that is not there, saying what was found instead.
+/// "auto", "cpu", "cuda" or "cuda:N" as a device. CUDA's libraries are opened here, when first asked for, so
+/// a CPU run never loads them; "auto" is CUDA where a usable device is found, else the CPU. Throws UsageError
+/// for another word, or for a CUDA device that is not there, saying what was found instead.
 at::Device find_device(std::string_view name);
 
-/// "fp32", "bf16", "fp16" or "auto" on that device. "auto" is fp16 on CUDA; on a CPU bf16 where the processor has
-/// instructions for it (AVX512-BF16 or AMX) and fp32 otherwise. Throws UsageError for another
-/// word, or for fp16 on a CPU.
+/// "fp32", "bf16", "fp16" or "auto" on that device. "auto" is fp16 on CUDA; on a CPU bf16 where the processor
+/// has instructions for it (AVX512-BF16 or AMX) and fp32 otherwise. Throws UsageError for another word, or
+/// for fp16 on a CPU.
 at::ScalarType find_precision(std::string_view name, at::Device device);
 
 /// "fp32", "bf16", "fp16".

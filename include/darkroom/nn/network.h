@@ -26,18 +26,19 @@ struct NetworkSpec {
 /// A frozen network. The only class that knows TorchScript; device, precision and memory format end here.
 class Network {
  public:
-  /// Loads the file on the CPU, then moves it (loading to CUDA directly would move traced scalar constants too, a
-  /// hidden synchronisation per layer). Runs code from the file: check its hash first. Throws ModelError, naming file
-  /// and cause, if it cannot be loaded, and ResourceError if memory runs out.
+  /// Loads the file on the CPU, then moves it (loading to CUDA directly would move traced scalar constants
+  /// too, a hidden synchronisation per layer). Runs code from the file: check its hash first. Throws
+  /// ModelError, naming file and cause, if it cannot be loaded, and ResourceError if memory runs out.
   Network(NetworkSpec spec, at::Device device, at::ScalarType precision);
   ~Network();
   Network(Network&&) noexcept;
   Network& operator=(Network&&) noexcept;
 
-  /// One call. Floating inputs are converted to the network's device and precision, integer inputs to its device;
-  /// "timestep" is a vector of length batch and stays float32. Outputs come back in the network's precision, on its
-  /// device, valid until the next run. `grad` keeps the graph, for guidance by gradients. Throws ModelError, naming
-  /// network and shapes, if a role is missing or the network refuses the inputs, ResourceError if memory runs out.
+  /// One call. Floating inputs are converted to the network's device and precision, integer inputs to its
+  /// device; "timestep" is a vector of length batch and stays float32. Outputs come back in the network's
+  /// precision, on its device, valid until the next run. `grad` keeps the graph, for guidance by gradients.
+  /// Throws ModelError, naming network and shapes, if a role is missing or the network refuses the inputs,
+  /// ResourceError if memory runs out.
   Tensors run(const Tensors& inputs, bool grad = false);
 
   const NetworkSpec& spec() const;

@@ -14,11 +14,12 @@ namespace darkroom {
 /// What fills a sequence after its end token.
 enum class Padding {
   end,   ///< the end token itself (Stable Diffusion 1, first tokenizer of SDXL)
-  zero,  ///< id 0; for CLIP this is "!", which then counts as a special token wherever it stands (Stable Diffusion 2)
+  zero,  ///< id 0; for CLIP this is "!", which then counts as a special token wherever it stands (Stable
+         ///< Diffusion 2)
 };
 
-/// Turns a prompt into the ids a text encoder expects. Thread-safe after construction; never throws on any bytes:
-/// invalid UTF-8 becomes U+FFFD and a warning of kind "invalid_utf8".
+/// Turns a prompt into the ids a text encoder expects. Thread-safe after construction; never throws on any
+/// bytes: invalid UTF-8 becomes U+FFFD and a warning of kind "invalid_utf8".
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -27,18 +28,18 @@ class Tokenizer {
   virtual std::vector<int64_t> tokenize(std::string_view text, Diagnostics& diagnostics,
                                         std::string_view place) const = 0;
 
-  /// Exactly length() ids: framed, truncated, padded. What does not fit is lost, with a warning of kind "words_lost"
-  /// that names the words.
+  /// Exactly length() ids: framed, truncated, padded. What does not fit is lost, with a warning of kind
+  /// "words_lost" that names the words.
   virtual std::vector<int64_t> encode(std::string_view text, Diagnostics& diagnostics,
                                       std::string_view place) const = 0;
 
   virtual int64_t length() const = 0;
 };
 
-/// CLIP's byte-pair encoding as transformers 5 does it (tokenizers-backed CLIPTokenizer: NFC, white space folded, lower
-/// case per code point). `merges` is a file of merge rules, one pair a line after a header line (merges.txt of a
-/// diffusers folder, or OpenAI's bpe_simple_vocab_16e6.txt unpacked); ids follow from the order of the rules.
-/// Throws ModelError if the file is missing or is no list of merges.
+/// CLIP's byte-pair encoding as transformers 5 does it (tokenizers-backed CLIPTokenizer: NFC, white space
+/// folded, lower case per code point). `merges` is a file of merge rules, one pair a line after a header line
+/// (merges.txt of a diffusers folder, or OpenAI's bpe_simple_vocab_16e6.txt unpacked); ids follow from the
+/// order of the rules. Throws ModelError if the file is missing or is no list of merges.
 std::unique_ptr<Tokenizer> make_clip_tokenizer(const std::filesystem::path& merges, Padding padding,
                                                int64_t length = 77);
 

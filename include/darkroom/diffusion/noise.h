@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace darkroom {
+
+/// Where samplers get their noise. A draw advances the stream even where it is multiplied by zero.
+class Noise {
+ public:
+  virtual ~Noise() = default;
+
+  /// Unit normal noise of the shape, dtype and device of x.
+  virtual at::Tensor draw() = 0;
+};
+
+/// One stream per image, each from the image's own seed and equal to
+/// torch.Generator("cpu").manual_seed(seed), so an image's noise is the same in every batch. Drawn on the CPU
+/// whatever the device (diffusers: randn_tensor with a list of generators).
+class SeededNoise : public Noise {
+ public:
+  /// `shape` is one image's, without the batch. `drawn` is the dtype of the draw: float16 and bfloat16 use
+  /// the stream differently and give other pictures. `like` sets the dtype and device of the result.
+  SeededNoise(const std::vector<uint32_t>& seeds, std::vector<int64_t> shape, at::ScalarType drawn,
+              at::TensorOptions like);
+
+  at::Tensor draw() override;
+
+ private:
+  std::vector<at::Generator> generators_;
+  std::vector<int64_t> shape_;
+  at::ScalarType drawn_;
+  at::TensorOptions like_;
+};
+
+}  // namespace darkroom
