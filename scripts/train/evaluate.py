@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Judges generated pictures with the classifier: those of the diffusers pipeline, or PNG files that another program made.
+
+evaluate.py pipeline DIR [--steps N] [--cfg-scale X]     draws and judges held-out pairs with diffusers' pipeline
+evaluate.py prompts FILE                                 writes the prompts of the evaluation as JSON lines, for another program
+evaluate.py pictures FILE [--pictures DIR]               judges PNG files: JSON lines with "file", "object", "colour" """
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import captions
+import classifier
+import common
+import scenes
+
+COUNT, BATCH = 200, 25
+
+
+def pairs(count: int) -> list[tuple[int, int, int]]:
+    """`count` (object, colour, seed): the held-out pairs of every object in turn, with seeds counting up."""
+    every = [[(o, c) for c in range(len(scenes.COLOUR_NAMES)) if scenes.held_out(o, c)] for o in range(len(scenes.objects()))]
+    rows = [(thing, turn) for turn in range(-(-count // len(every))) for thing in every][:count]
+    return [(*thing[turn % len(thing)], 1000 + i) for i, (thing, turn) in enumerate(rows)]
+
+
+def other_object(object_: int) -> int:
+    """The object that takes another's place when only the prompt changes and the seed stays."""
+    return (object_ + len(scenes.objects()) // 2) % len(scenes.objects())
+
+
+def draw(pipe, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> np.ndarray:
+    """Pictures, N x H x W x 3 bytes; each has its own generator, as in darkroom."""
+    found = []
+    for start in range(0, len(prompts), BATCH):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + BATCH]]
+        output = pipe(prompts[start : start + BATCH], generator=generators, num_inference_steps=steps, guidance_scale=guidance, output_type="np")
+        found.append((output.images * 255).round().astype(np.uint8))
+    return np.concatenate(found)
+
+
+def verdict(pictures: np.ndarray, objects: list[int], colours: list[int], folder) -> tuple[dict, torch.Tensor]:
+    seen_objects, seen_colours = classifier.judge(classifier.trained(folder), classifier.to_tensor(pictures))
+    right = seen_objects == torch.tensor(objects)
+    names = [thing.name for thing in scenes.objects()]
+    wrong = [f"{names[o]}->{names[s]}" for o, s, ok in zip(objects, seen_objects.tolist(), right.tolist()) if not ok]
+    colour = (seen_colours == torch.tensor(colours)).float().mean().item()
+    return {"pictures": len(pictures), "object": right.float().mean().item(), "colour": colour, "confused": wrong[:20]}, seen_objects
+
+
+def held_out_pairs(pipe, folder, count=COUNT, steps=None, guidance=None, sheet=None, change=False) -> dict:
+    """Object and colour accuracy on held-out pairs; with `change` also how often the same seed shows another object for another object's prompt."""
+    import pipeline
+
+    steps, guidance = steps or pipeline.STEPS, pipeline.GUIDANCE if guidance is None else guidance
+    objects, colours, seeds = zip(*pairs(count))
+    pictures = draw(pipe, [captions.plain(o, c) for o, c in zip(objects, colours)], seeds, steps, guidance)
+    figures, seen = verdict(pictures, objects, colours, folder)
+    if sheet:
+        scenes.contact_sheet(pictures, 11 if count <= 44 else 20, 2 if count <= 44 else 1).save(folder / sheet)
+    if change:
+        prompts = [captions.plain(other_object(o), c) for o, c in zip(objects, colours)]
+        others = draw(pipe, prompts, seeds, steps, guidance)
+        changed, seen_others = verdict(others, [other_object(o) for o in objects], colours, folder)
+        figures |= {"changed": (seen != seen_others).float().mean().item(), "other_object": changed["object"]}
+    return {"steps": steps, "guidance": guidance, **figures}
+
+
+def train(folder, minutes=None) -> None:
+    """The stage of train.py: the figures of the assembled pipeline at its default settings."""
+    _pipeline(folder, folder / "pipeline", None, None, COUNT)
+
+
+def _pipeline(folder, path, steps, guidance, count) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(path, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    common.Log(folder, "evaluate")(**held_out_pairs(pipe, folder, count, steps, guidance, sheet="evaluate.png", change=True))
+
+
+def _prompts(path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for object_, colour, seed in pairs(COUNT):
+            for kind, thing in (("asked", object_), ("other", other_object(object_))):
+                row = {"id": f"{kind}-{seed}", "prompt": captions.plain(thing, colour), "seed": seed}
+                row |= {"object": scenes.objects()[thing].name, "colour": scenes.COLOUR_NAMES[colour]}
+                file.write(json.dumps(row) + "\n")
+
+
+def _pictures(folder, path: Path, where: Path) -> None:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    index = {thing.name: thing.index for thing in scenes.objects()}
+    pictures = np.stack([np.asarray(Image.open(where / row["file"]).convert("RGB")) for row in rows])
+    objects, colours = [index[row["object"]] for row in rows], [scenes.COLOUR_NAMES.index(row["colour"]) for row in rows]
+    figures, seen = verdict(pictures, objects, colours, folder)
+    by_seed: dict = {}
+    for row, answer in zip(rows, seen.tolist()):
+        by_seed.setdefault((row.get("seed"), row["colour"]), []).append(answer)
+    doubles = [answers for (seed, _), answers in by_seed.items() if seed is not None and len(answers) == 2]
+    if doubles:
+        figures["changed"] = sum(a != b for a, b in doubles) / len(doubles)
+    common.Log(folder, "evaluate")(**figures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["pipeline", "prompts", "pictures"])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)")
+    parser.add_argument("--pictures", type=Path, help="folder that the files are relative to (default: that of FILE)")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--count", type=int, default=COUNT)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.mode == "pipeline":
+        _pipeline(options.folder, options.path, options.steps, options.cfg_scale, options.count)
+    elif options.mode == "prompts":
+        _prompts(options.path)
+    else:
+        _pictures(options.folder, options.path, options.pictures or options.path.parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A bank of encoded scenes for the denoiser, in parts, so that training can begin when the first part is there."""
+
+import numpy as np
+import torch
+
+import autoencoder
+import common
+import scenes
+from classifier import to_tensor
+
+PARTS, PART = 16, 4096
+
+
+def train(folder, minutes=None) -> None:
+    log = common.Log(folder, "latents")
+    (folder / "latents").mkdir(exist_ok=True)
+    model = autoencoder.trained(folder)
+    for part in range(PARTS):
+        path = folder / "latents" / f"{part:03}.pt"
+        if path.exists():
+            continue
+        truth, pictures = scenes.batch(np.random.default_rng((6, part)), PART)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            latents = torch.cat([autoencoder.latents_of(model, to_tensor(some)).float() for some in np.array_split(pictures, PART // 64)])
+        facts = torch.tensor([(s.object, s.colour, s.size) for s in truth])
+        common.save_atomically({"latents": latents.half(), "facts": facts}, path)
+        log(part=part, mean=latents.mean((0, 2, 3)).tolist(), deviation=latents.std((0, 2, 3)).tolist())
+
+
+class Bank:
+    """Draws batches from the parts that exist; `refresh` takes in new ones."""
+
+    def __init__(self, folder):
+        self.folder = folder / "latents"
+        self.count = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        paths = sorted(self.folder.glob("[0-9]*.pt"))
+        if len(paths) == self.count:
+            return
+        parts = [common.load(path) for path in paths]
+        self.latents = torch.cat([part["latents"] for part in parts])
+        self.scenes = [scenes.Scene(*row) for part in parts for row in part["facts"].tolist()]
+        self.count = len(paths)
+
+    def draw(self, random: np.random.Generator, count: int):
+        rows = random.integers(len(self.scenes), size=count)
+        return self.latents[torch.from_numpy(rows)].float(), [self.scenes[row] for row in rows]

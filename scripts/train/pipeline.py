@@ -1,0 +1,40 @@
+"""Puts the parts together as an ordinary diffusers StableDiffusionPipeline folder."""
+
+import os
+import shutil
+
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+import autoencoder
+import common
+import denoiser
+import text_encoder
+import tokenizer as tokens
+
+STEPS, GUIDANCE = 20, 4.0  # the defaults that the evaluation recommends
+
+
+def build(folder) -> StableDiffusionPipeline:
+    pipe = StableDiffusionPipeline(
+        vae=autoencoder.trained(folder), text_encoder=text_encoder.trained(folder), tokenizer=tokens.load(folder),
+        unet=denoiser.trained(folder), scheduler=DDIMScheduler(**denoiser.SCHEDULE),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def train(folder, minutes=None) -> None:
+    """Writes FOLDER/pipeline; a reader meets the old one or the new one, never half of it."""
+    new, final, old = folder / "pipeline.new", folder / "pipeline", folder / "pipeline.old"
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    pipe = build(folder)
+    pipe.save_pretrained(new)
+    tokens.write(new / "tokenizer")
+    if final.exists():
+        os.rename(final, old)
+    os.rename(new, final)
+    shutil.rmtree(old, ignore_errors=True)
+    counts = {name: sum(p.numel() for p in getattr(pipe, name).parameters()) for name in ("text_encoder", "unet", "vae")}
+    common.Log(folder, "pipeline")(**counts, megabytes_fp16=sum(counts.values()) * 2 / 1e6)

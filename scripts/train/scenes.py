@@ -1,0 +1,122 @@
+"""Scenes: one Noto Color Emoji glyph on a flat background, with the facts a caption needs. Composed in a fraction of a millisecond."""
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+FONT_SIZE = 109  # the one bitmap size in the font
+SIDE = 64
+
+COLOURS = {
+    "red": (214, 48, 49), "orange": (245, 136, 32), "yellow": (250, 212, 50), "green": (60, 166, 75),
+    "teal": (0, 142, 142), "blue": (45, 98, 218), "purple": (128, 62, 172), "pink": (250, 152, 190),
+    "brown": (130, 84, 50), "grey": (140, 142, 145), "black": (22, 22, 24), "white": (252, 252, 252),
+}  # fmt: skip
+COLOUR_NAMES = list(COLOURS)
+COLOUR_JITTER = 6  # levels, each channel
+
+SIZES = {"large": (52, 58), "medium": (40, 46), "small": (27, 32)}  # longer side of the glyph, pixels of 64
+SIZE_NAMES = list(SIZES)
+SIZE_ODDS = (0.84, 0.08, 0.08)
+PLACE_JITTER = 2  # pixels of 64, each way
+
+
+@dataclass(frozen=True)
+class Object:
+    index: int
+    emoji: str
+    name: str
+    other_names: tuple[str, ...]
+    adjectives: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    object: int
+    colour: int
+    size: int
+
+
+@functools.cache
+def objects() -> tuple[Object, ...]:
+    split = lambda text: tuple(part for part in text.split(",") if part)
+    with (Path(__file__).parent / "objects.tsv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return tuple(
+            Object(i, row["emoji"], row["name"], split(row["other_names"]), split(row["adjectives"]))
+            for i, row in enumerate(rows)
+        )
+
+
+def held_out(object_: int, colour: int) -> bool:
+    """A tenth of the pairs is never trained on. White never is held out: it is what an unstated background means."""
+    return COLOUR_NAMES[colour] != "white" and (object_ * 7 + colour * 3) % 10 == 0
+
+
+@functools.cache
+def _glyph(object_: int) -> Image.Image:
+    """The glyph, cropped to its ink, with premultiplied alpha (so that resampling does not bleed)."""
+    font = ImageFont.truetype(str(FONT), FONT_SIZE)
+    canvas = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
+    ImageDraw.Draw(canvas).text((12, 12), objects()[object_].emoji, font=font, embedded_color=True)
+    box = canvas.getbbox()
+    if box is None:
+        raise ValueError(f"{FONT}: no colour glyph for {objects()[object_].emoji}")
+    return canvas.crop(box).convert("RGBa")
+
+
+@functools.cache
+def _glyph_at(object_: int, longer_side: int) -> np.ndarray:
+    glyph = _glyph(object_)
+    scale = longer_side / max(glyph.size)
+    width, height = (max(1, round(side * scale)) for side in glyph.size)
+    return np.asarray(glyph.resize((width, height), Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS), np.float32)
+
+
+def draw_scene(random: np.random.Generator, held: bool | None = False) -> Scene:
+    """A random scene; `held` False: trained pairs only, True: held-out pairs only, None: any."""
+    while True:
+        scene = Scene(
+            int(random.integers(len(objects()))), int(random.integers(len(COLOUR_NAMES))),
+            int(random.choice(len(SIZE_NAMES), p=SIZE_ODDS)),
+        )  # fmt: skip
+        if held is None or held_out(scene.object, scene.colour) == held:
+            return scene
+
+
+def render(scene: Scene, random: np.random.Generator) -> np.ndarray:
+    """The scene as SIDE x SIDE x 3 bytes; place, size and colour vary a little."""
+    low, high = SIZES[SIZE_NAMES[scene.size]]
+    glyph = _glyph_at(scene.object, int(random.integers(low, high + 1)))
+    colour = np.array(COLOURS[COLOUR_NAMES[scene.colour]]) + random.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3)
+    image = np.empty((SIDE, SIDE, 3), np.float32)
+    image[:] = np.clip(colour, 0, 255)
+    height, width = glyph.shape[:2]
+    top = (SIDE - height) // 2 + int(random.integers(-PLACE_JITTER, PLACE_JITTER + 1))
+    left = (SIDE - width) // 2 + int(random.integers(-PLACE_JITTER, PLACE_JITTER + 1))
+    window = image[top : top + height, left : left + width]
+    window *= 1 - glyph[..., 3:] / 255
+    window += glyph[..., :3]
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+
+
+def batch(random: np.random.Generator, count: int, held: bool | None = False):
+    """`count` scenes and their pictures, count x SIDE x SIDE x 3 bytes."""
+    scenes = [draw_scene(random, held) for _ in range(count)]
+    return scenes, np.stack([render(scene, random) for scene in scenes])
+
+
+def contact_sheet(images, columns: int, scale: int = 1) -> Image.Image:
+    """Pictures (bytes, H x W x 3) in a grid with a thin grey frame."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + 2), columns * (width + 2), 3), 128, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + 2) + 1, i % columns * (width + 2) + 1
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet).resize((sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST)

@@ -1,0 +1,119 @@
+"""The text encoder: transformers' CLIPTextModel in miniature, trained to say object, background colour and size from its last states.
+
+Words that no caption uses have zero embeddings, and such words are sprinkled over the captions in training: an unknown word is ignored."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import captions
+import common
+import scenes
+import tokenizer as tokens
+
+CONFIG = dict(
+    vocab_size=49408, hidden_size=64, intermediate_size=256, num_hidden_layers=3, num_attention_heads=2, projection_dim=64,
+    max_position_embeddings=tokens.LENGTH, hidden_act="quick_gelu", bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
+)  # fmt: skip
+STEPS, BATCH, PEAK = 900, 64, 2e-3
+UNKNOWN_WORD = 0.1  # odds, per caption, of one unknown word
+
+
+def build() -> CLIPTextModel:
+    return CLIPTextModel(CLIPTextConfig(**CONFIG))
+
+
+def _captions(random: np.random.Generator, count: int, held: bool | None):
+    truth = [scenes.draw_scene(random, held) for _ in range(count)]
+    return truth, [captions.caption(scene, random) for scene in truth]
+
+
+def _known_words(tokenizer) -> torch.Tensor:
+    """Which rows of the embedding the captions ever use."""
+    texts = _captions(np.random.default_rng(5), 30000, False)[1]
+    known = torch.zeros(CONFIG["vocab_size"], dtype=torch.bool)
+    known[torch.tensor(sorted({i for ids in tokenizer(texts).input_ids for i in ids}))] = True
+    return known
+
+
+def _sprinkle(ids: torch.Tensor, unknown: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    for row in range(len(ids)):
+        if random.random() < UNKNOWN_WORD:
+            at = int(random.integers(1, int((ids[row] == CONFIG["eos_token_id"]).nonzero()[0]) + 1))
+            ids[row] = torch.cat([ids[row, :at], unknown[random.integers(len(unknown), size=1)], ids[row, at:-1]])
+    return ids
+
+
+class ReadOut(nn.Module):
+    """What the last states are trained to tell; thrown away afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        counts = (len(scenes.objects()), len(scenes.COLOUR_NAMES), len(scenes.SIZE_NAMES))
+        self.heads = nn.ModuleList(nn.Linear(CONFIG["hidden_size"], count) for count in counts)
+
+    def forward(self, states: torch.Tensor) -> list[torch.Tensor]:
+        return [head(states) for head in self.heads]
+
+
+def _targets(truth) -> list[torch.Tensor]:
+    return [torch.tensor(values) for values in zip(*((s.object, s.colour, s.size) for s in truth))]
+
+
+@torch.no_grad()
+def _figures(model, read_out, tokenizer, held) -> dict:
+    truth, texts = _captions(np.random.default_rng(55), 500, held)
+    ids = tokens.encode(tokenizer, texts)
+    states = model(ids).last_hidden_state
+    ends = (ids == CONFIG["eos_token_id"]).int().argmax(1)
+    answers = read_out(states[torch.arange(len(ids)), ends])
+    name = "held_" if held else "seen_"
+    return {name + key: (a.argmax(1) == t).float().mean().item() for key, a, t in zip(("object", "colour", "size"), answers, _targets(truth))}
+
+
+def trained(folder) -> CLIPTextModel:
+    model = build()
+    model.load_state_dict(common.load(folder / "text_encoder.pt"))
+    return model.eval().requires_grad_(False)
+
+
+def train(folder, minutes=None) -> None:
+    if (folder / "text_encoder.pt").exists():
+        return
+    log = common.Log(folder, "text_encoder")
+    torch.manual_seed(4)
+    random = np.random.default_rng(4)
+    tokenizer, model, read_out = tokens.load(folder), build(), ReadOut()
+    known = _known_words(tokenizer)
+    unknown = (~known).nonzero()[:, 0]
+    embedding = model.get_input_embeddings().weight
+    embedding.data[unknown] = 0
+    parameters = [*model.parameters(), *read_out.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=PEAK, weight_decay=0.01)
+    budget = common.Budget(STEPS, minutes)
+    log(parameters=sum(p.numel() for p in model.parameters()), known_words=int(known.sum()))
+    while budget.fraction < 1:
+        truth, texts = _captions(random, BATCH, False)
+        ids = _sprinkle(tokens.encode(tokenizer, texts), unknown, random)
+        states = model(ids).last_hidden_state
+        rows = torch.arange(len(ids))
+        ends = (ids == CONFIG["eos_token_id"]).int().argmax(1)
+        pads = torch.tensor([int(random.integers(int(end), tokens.LENGTH)) for end in ends])
+        loss = sum(
+            F.cross_entropy(answer, target, label_smoothing=0.05)
+            for where in (ends, pads)
+            for answer, target in zip(read_out(states[rows, where]), _targets(truth))
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        embedding.grad[unknown] = 0
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        common.set_learning_rate(optimizer, common.learning_rate(budget.fraction, budget.step, PEAK))
+        optimizer.step()
+        budget.step += 1
+        if budget.step % 50 == 0:
+            log(step=budget.step, seconds=budget.elapsed, loss=loss.item(), **_figures(model, read_out, tokenizer, True))
+    common.save_atomically(model.state_dict(), folder / "text_encoder.pt")
+    log(final=True, seconds=budget.elapsed, steps=budget.step, **_figures(model, read_out, tokenizer, False), **_figures(model, read_out, tokenizer, True))
