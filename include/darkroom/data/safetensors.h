@@ -19,9 +19,9 @@ struct TensorView {
   std::span<const uint8_t> bytes;  ///< little-endian, row-major; not aligned to the dtype in every file
 };
 
-/// A .safetensors file, memory-mapped. The header is checked whole before any tensor is handed out: length, JSON,
-/// dtypes, shapes against offsets, offsets inside the file and without overlap or gap.
-/// Format: github.com/huggingface/safetensors (README, "Format").
+/// A .safetensors file, memory-mapped. The header is checked whole before any tensor is handed out: length,
+/// JSON, dtypes, shapes against offsets, offsets inside the file and without overlap or gap. Format:
+/// github.com/huggingface/safetensors (README, "Format").
 class Safetensors {
  public:
   /// Throws ModelError naming the file and the fault.
