@@ -41,6 +41,7 @@ using ModelError = ErrorOf<ExitCode::model>;
 using OutputError = ErrorOf<ExitCode::output>;
 using ResultError = ErrorOf<ExitCode::result>;
 using ResourceError = ErrorOf<ExitCode::resources>;
+using BugError = ErrorOf<ExitCode::bug>;
 using InterruptedError = ErrorOf<ExitCode::interrupted>;
 
 }  // namespace darkroom
