@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "darkroom/diffusion/sampler.h"
@@ -15,7 +16,7 @@ at::Tensor ddim(const Denoise& denoise, at::Tensor x, const Walk& walk, Noise& n
     const Prediction p = denoise(x, at);
     const double alpha_ratio = at.alpha / to.alpha, sigma_ratio = to.sigma / at.sigma;
     const double deviation = options.eta * sigma_ratio * std::sqrt(1 - alpha_ratio * alpha_ratio);
-    const double direction = std::sqrt(to.sigma * to.sigma - deviation * deviation);
+    const double direction = std::sqrt(std::max(0.0, to.sigma * to.sigma - deviation * deviation));
     x = (p.x0 * to.alpha).add_(p.eps, direction);
     if (options.eta > 0) x.add_(noise.draw(), deviation);
     if (observer) observer(i + 1, count, x);

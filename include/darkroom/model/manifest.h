@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "darkroom/diffusion/schedule.h"
+
 namespace darkroom {
 
 /// model.json, read and checked. The README documents the keys; every member here is one of them.
@@ -25,33 +27,26 @@ struct Manifest {
     std::string kind;  ///< "clip-bpe" or "sentencepiece"
     std::string file;
     std::string sha256;
-    std::string pad;  ///< "end" or "zero" (clip-bpe only)
+    std::string pad = "end";  ///< "end" or "zero" (clip-bpe only)
     int64_t length = 77;
   };
   struct Conditioning {
     std::string role;               ///< denoiser input it feeds, such as "context"
     std::vector<std::string> from;  ///< "network.output"
     std::string tokenizer;
-    std::string empty;  ///< an absent negative prompt: "encode" (the empty text) or "zeros"
-  };
-  struct Schedule {
-    std::string kind;  ///< linear, scaled_linear, cosine, sigmoid, trained
-    double beta_start = 0, beta_end = 0;
-    int64_t steps = 1000;
-    std::vector<double> betas;  ///< trained only
-    bool zero_terminal_snr = false;
+    std::string empty = "encode";  ///< an absent negative prompt: "encode" (the empty text) or "zeros"
   };
   struct Stage {
     std::string kind;  ///< "diffusion"
     std::string denoiser;
-    std::vector<std::string> state;  ///< channels, rows, columns: "4", "h/8", "w/8"
-    std::string prediction;          ///< epsilon, v, sample, flow
-    std::string variance;            ///< fixed_small, fixed_large, learned_range
-    Schedule schedule;
+    std::vector<std::string> state;        ///< channels, rows, columns: "4", "h/8", "w/8"
+    std::string prediction;                ///< epsilon, v, sample, flow
+    std::string variance = "fixed_small";  ///< DDPM's
+    ScheduleSpec schedule;
     int64_t steps_offset = 0;
     bool set_alpha_to_one = true;
-    std::optional<double> clip_sample;  ///< range; none: no clipping
-    std::optional<double> threshold_ratio, threshold_max;
+    std::optional<double> clip_sample;                     ///< range; none: no clipping
+    std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; wins over clipping
   };
   struct Output {
     std::string decoder;

@@ -10,27 +10,26 @@
 #include <vector>
 
 #include "darkroom/base/diagnostics.h"
+#include "darkroom/diffusion/sampler.h"
 #include "darkroom/image/image.h"
 #include "darkroom/model/manifest.h"
-
-namespace at {
-class Tensor;
-}
 
 namespace darkroom {
 
 /// Everything besides prompt and seed that decides a picture. Requests with equal settings may share a batch.
+/// Start from default_settings() and change what the person asked for.
 struct Settings {
   int64_t width = 0, height = 0;  ///< pixels
   int64_t steps = 0;
   double cfg_scale = 1;  ///< guidance scale; at most 1: no guidance, as diffusers
   std::string sampler, schedule;
   double eta = 0;                  ///< DDIM
-  std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (spec 1.3)
-  std::string variance;            ///< DDPM; empty: the model's
-  std::optional<double> clip_sample;                     ///< range; absent: the model's; 0: off
-  std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; absent: the model's
-  std::string noise_dtype = "fp32";                      ///< fp32, fp16, bf16: the dtype noise is drawn in
+  std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
+  std::string variance;            ///< DDPM: one of variance_names()
+  std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off
+  std::optional<double> threshold_ratio,
+      threshold_max;                 ///< dynamic thresholding, which wins over clipping; none: off
+  std::string noise_dtype = "fp32";  ///< fp32, fp16, bf16: the dtype noise is drawn in
   bool operator==(const Settings&) const = default;
 };
 
@@ -48,10 +47,6 @@ struct Outcome {
   std::string fault;  ///< empty: the image is good
 };
 
-/// After each step: the step just finished (from 1), how many there are, and the latents x (B,C,h,w),
-/// float32.
-using StepObserver = std::function<void(int64_t step, int64_t steps, const at::Tensor& latents)>;
-
 /// Prompt -> conditioning -> start -> walk -> autoencoder -> 8-bit image.
 class Pipeline {
  public:
@@ -66,8 +61,9 @@ class Pipeline {
   Pipeline(Manifest manifest, Options options, Diagnostics& diagnostics);
   ~Pipeline();
 
-  /// The pictures of the requests, walked together, in their order. The observer may throw to stop.
-  /// Throws UsageError for settings the model cannot do (see check_settings), ModelError, ResourceError.
+  /// The pictures of the requests, walked together, in their order. The observer sees the latents (B, C, h,
+  /// w) after each step and may throw to stop. Throws UsageError for settings the model cannot do (see
+  /// check_settings), ModelError, ResourceError.
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer = {});
 
@@ -78,8 +74,8 @@ class Pipeline {
   std::unique_ptr<Parts> parts_;
 };
 
-/// The settings with the model's defaults in every place still empty.
-Settings with_defaults(Settings settings, const Manifest& manifest);
+/// The model's own defaults.
+Settings default_settings(const Manifest& manifest);
 
 /// Throws UsageError, saying what was given and what is allowed, for a size that is no multiple of the
 /// model's factor, an unknown sampler or schedule, more steps than the schedule has, or a combination that

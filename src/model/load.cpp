@@ -1,0 +1,38 @@
+#include "model/load.h"
+
+#include <algorithm>
+
+#include "darkroom/base/error.h"
+#include "darkroom/base/file.h"
+#include "darkroom/nn/device.h"
+
+namespace darkroom {
+namespace {
+
+void check_hash(const std::filesystem::path& file, const std::string& expected) {
+  const std::string actual = sha256_of_file(file);
+  if (actual != expected)
+    throw ModelError(file.string() + ": is damaged or not the file model.json describes: its SHA-256 is " +
+                     actual + ", not " + expected);
+}
+
+}  // namespace
+
+void check_hashes(const Manifest& manifest) {
+  for (const auto& [name, network] : manifest.networks)
+    check_hash(manifest.folder / network.file, network.sha256);
+  for (const auto& [name, tokenizer] : manifest.tokenizers)
+    check_hash(manifest.folder / tokenizer.file, tokenizer.sha256);
+}
+
+Network load_network(const Manifest& manifest, const std::string& name, at::Device device,
+                     at::ScalarType precision) {
+  const Manifest::Network& network = manifest.networks.at(name);
+  const bool allowed =
+      network.precisions.empty() ||
+      std::ranges::find(network.precisions, precision_name(precision)) != network.precisions.end();
+  return Network({name, manifest.folder / network.file, network.inputs, network.outputs}, device,
+                 allowed ? precision : at::kFloat);
+}
+
+}  // namespace darkroom

@@ -1,0 +1,223 @@
+#include "darkroom/model/manifest.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "darkroom/base/error.h"
+#include "darkroom/base/file.h"
+#include "darkroom/base/nearest.h"
+#include "darkroom/diffusion/prediction.h"
+#include "darkroom/diffusion/sampler.h"
+#include "model/json_reader.h"
+
+namespace darkroom {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int64_t kFormat = 1;
+constexpr int64_t kMaxPixels = 16384;
+
+// A name in a folder, never a path out of it: a model cannot make us read elsewhere.
+std::string file_name(JsonReader& reader, const fs::path& folder) {
+  const std::string name = reader.text("file");
+  if (name.empty() || fs::path(name).filename() != name || name == "." || name == "..")
+    reader.fail("file", "is '" + name + "'; a file name without folders is needed");
+  if (!fs::exists(folder / name))
+    reader.fail("file", "names '" + name + "', which is not in the model's folder");
+  return name;
+}
+
+std::string hash(JsonReader& reader) {
+  const std::string text = reader.text("sha256");
+  if (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != std::string::npos)
+    reader.fail("sha256", "is no SHA-256: 64 lower-case hexadecimal digits are needed");
+  return text;
+}
+
+std::string one_of(JsonReader& reader, const char* key, const std::vector<std::string>& allowed) {
+  const std::string text = reader.text(key);
+  if (std::ranges::find(allowed, text) == allowed.end())
+    reader.fail(key, "is an " + unknown_name("word", text, allowed));
+  return text;
+}
+
+Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
+  const std::vector<std::string> precisions = {"fp32", "bf16", "fp16"};
+  Manifest::Network network;
+  network.file = file_name(reader, folder);
+  network.sha256 = hash(reader);
+  network.inputs = reader.texts("inputs");
+  network.outputs = reader.texts("outputs");
+  network.stored_precision = one_of(reader, "stored_precision", precisions);
+  if (reader.has("precisions")) network.precisions = reader.texts("precisions");
+  network.parameters = reader.integer("parameters", 0, INT64_MAX);
+  network.activation_bytes_per_pixel = reader.number("activation_bytes_per_pixel");
+  if (network.activation_bytes_per_pixel < 0) reader.fail("activation_bytes_per_pixel", "is negative");
+  reader.finish();
+  return network;
+}
+
+Manifest::Tokenizer read_tokenizer(JsonReader& reader, const fs::path& folder) {
+  Manifest::Tokenizer tokenizer;
+  tokenizer.kind = one_of(reader, "kind", {"clip-bpe", "sentencepiece"});
+  tokenizer.file = file_name(reader, folder);
+  tokenizer.sha256 = hash(reader);
+  if (reader.has("pad")) tokenizer.pad = one_of(reader, "pad", {"end", "zero"});
+  tokenizer.length = reader.integer("length", 2, 4096);
+  reader.finish();
+  return tokenizer;
+}
+
+Manifest::Conditioning read_conditioning(JsonReader& reader, const Manifest& manifest) {
+  Manifest::Conditioning conditioning;
+  conditioning.role = reader.text("role");
+  conditioning.from = reader.texts("from");
+  if (conditioning.from.empty()) reader.fail("from", "is empty; 'network.output' is needed");
+  for (const std::string& source : conditioning.from) {
+    const size_t dot = source.find('.');
+    const auto network = manifest.networks.find(source.substr(0, dot));
+    if (dot == std::string::npos || network == manifest.networks.end() ||
+        std::ranges::find(network->second.outputs, source.substr(dot + 1)) == network->second.outputs.end())
+      reader.fail("from", "names '" + source + "', which is no output of a network ('network.output')");
+  }
+  conditioning.tokenizer = reader.text("tokenizer");
+  if (!manifest.tokenizers.contains(conditioning.tokenizer))
+    reader.fail("tokenizer", "names '" + conditioning.tokenizer + "', which is none of the tokenizers");
+  if (reader.has("empty")) conditioning.empty = one_of(reader, "empty", {"encode", "zeros"});
+  reader.finish();
+  return conditioning;
+}
+
+ScheduleSpec read_schedule(JsonReader reader) {
+  ScheduleSpec schedule;
+  schedule.kind = one_of(reader, "kind", schedule_kinds());
+  if (reader.has("beta_start")) schedule.beta_start = reader.number("beta_start");
+  if (reader.has("beta_end")) schedule.beta_end = reader.number("beta_end");
+  if (reader.has("steps")) schedule.steps = reader.integer("steps", 1, 1'000'000);
+  if (reader.has("betas")) schedule.betas = reader.numbers("betas");
+  if (reader.has("zero_terminal_snr")) schedule.zero_terminal_snr = reader.boolean("zero_terminal_snr");
+  reader.finish();
+  return schedule;
+}
+
+template <class Find>
+std::string known(JsonReader& reader, const char* key, Find find) {
+  const std::string text = reader.text(key);
+  try {
+    find(text);
+  } catch (const Error& error) {
+    reader.fail(key, std::string(": ") + error.what());
+  }
+  return text;
+}
+
+const Manifest::Network& network_named(JsonReader& reader, const char* key, const Manifest& manifest) {
+  const std::string name = reader.text(key);
+  const auto network = manifest.networks.find(name);
+  if (network == manifest.networks.end())
+    reader.fail(key, "names '" + name + "', which is none of the networks");
+  return network->second;
+}
+
+Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
+  Manifest::Stage stage;
+  stage.kind = one_of(reader, "kind", {"diffusion"});
+  stage.denoiser = reader.text("denoiser");
+  const Manifest::Network& denoiser = network_named(reader, "denoiser", manifest);
+  for (const std::string& role : denoiser.inputs) {
+    const bool conditioned =
+        std::ranges::any_of(manifest.conditioning, [&](const auto& c) { return c.role == role; });
+    if (role != "sample" && role != "timestep" && !conditioned)
+      reader.fail("denoiser", "needs the input '" + role + "', which no conditioning feeds");
+  }
+  stage.state = reader.texts("state");
+  stage.prediction = known(reader, "prediction", find_prediction_type);
+  if (reader.has("variance")) stage.variance = known(reader, "variance", find_variance);
+  stage.schedule = read_schedule(reader.object("schedule"));
+  if (reader.has("steps_offset"))
+    stage.steps_offset = reader.integer("steps_offset", 0, stage.schedule.steps - 1);
+  if (reader.has("set_alpha_to_one")) stage.set_alpha_to_one = reader.boolean("set_alpha_to_one");
+  if (reader.has("clip_sample")) stage.clip_sample = reader.number("clip_sample");
+  if (reader.has("thresholding")) {
+    JsonReader threshold = reader.object("thresholding");
+    stage.threshold_ratio = threshold.number("ratio");
+    stage.threshold_max = threshold.number("max");
+    threshold.finish();
+  }
+  reader.finish();
+  return stage;
+}
+
+Manifest::Output read_output(JsonReader reader, const Manifest& manifest) {
+  Manifest::Output output;
+  output.decoder = reader.text("decoder");
+  network_named(reader, "decoder", manifest);
+  output.scale = reader.number("scale");
+  if (output.scale == 0) reader.fail("scale", "is 0");
+  if (reader.has("shift")) output.shift = reader.number("shift");
+  output.factor = reader.integer("factor", 1, 1024);
+  reader.finish();
+  return output;
+}
+
+Manifest::Defaults read_defaults(JsonReader reader) {
+  Manifest::Defaults defaults;
+  defaults.width = reader.integer("width", 1, kMaxPixels);
+  defaults.height = reader.integer("height", 1, kMaxPixels);
+  defaults.steps = reader.integer("steps", 1, 1'000'000);
+  defaults.cfg_scale = reader.number("cfg_scale");
+  defaults.sampler = known(reader, "sampler", find_sampler);
+  defaults.schedule = known(reader, "schedule", find_spacing);
+  reader.finish();
+  return defaults;
+}
+
+json parse(const fs::path& file) {
+  std::string text;
+  try {
+    text = read_file(file);
+  } catch (const UsageError& error) {
+    throw ModelError(error.what());
+  }
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& error) {
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(std::min(error.byte, text.size())),
+                       '\n');
+    throw ModelError(file.string() + ": line " + std::to_string(line) + " is no valid JSON");
+  }
+}
+
+}  // namespace
+
+Manifest read_manifest(const fs::path& folder) {
+  const fs::path file = folder / "model.json";
+  const json document = parse(file);
+  JsonReader reader(document, file.string());
+  Manifest manifest;
+  manifest.folder = folder;
+  manifest.format = reader.integer("format", 1, INT64_MAX);
+  if (manifest.format != kFormat)
+    reader.fail("format", "is " + std::to_string(manifest.format) +
+                              "; this version of darkroom reads format " + std::to_string(kFormat));
+  manifest.name = reader.text("name");
+  manifest.license = reader.text("license");
+  manifest.summary = reader.text("summary");
+  for (auto& [name, member] : reader.named_objects("networks"))
+    manifest.networks[name] = read_network(member, folder);
+  for (auto& [name, member] : reader.named_objects("tokenizers"))
+    manifest.tokenizers[name] = read_tokenizer(member, folder);
+  for (JsonReader& member : reader.objects("conditioning"))
+    manifest.conditioning.push_back(read_conditioning(member, manifest));
+  for (JsonReader& member : reader.objects("stages")) manifest.stages.push_back(read_stage(member, manifest));
+  if (manifest.stages.size() != 1) reader.fail("stages", "must hold one stage in this version of darkroom");
+  manifest.output = read_output(reader.object("output"), manifest);
+  manifest.defaults = read_defaults(reader.object("defaults"));
+  reader.finish();
+  return manifest;
+}
+
+}  // namespace darkroom

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "darkroom/diffusion/guidance.h"
+#include "darkroom/diffusion/sampler.h"
+#include "darkroom/model/pipeline.h"
+
+namespace darkroom {
+
+/// The levels that these settings walk on this model.
+Walk walk_of(const Settings& settings, const Manifest::Stage& stage);
+
+SamplerOptions sampler_options_of(const Settings& settings);
+
+/// Guidance, then clipping or thresholding, around the network's branches.
+Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Branches branches);
+
+/// One image's latent shape: channels, rows, columns.
+std::vector<int64_t> state_shape(const Manifest::Stage& stage, int64_t width, int64_t height);
+
+}  // namespace darkroom
