@@ -1,0 +1,53 @@
+"""Turns a network into a TorchScript file that holds no size, batch, device or dtype."""
+
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .networks import Network
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class WithoutEmptyCasts(TorchFunctionMode):
+    """Keeps casts that change nothing out of a trace, which would record x.to(other.dtype) as a cast to float32."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is Tensor.to:
+            device, dtype, _, memory_format = torch._C._nn._parse_to(*args[1:], **kwargs)
+            x = args[0]
+            if memory_format is None and dtype in (None, x.dtype) and device in (None, x.device):
+                return x
+        if function is Tensor.float and args[0].dtype == torch.float32:
+            return args[0]
+        return function(*args, **kwargs)
+
+
+def save_traced(network: Network, factor: int, precision: str, file: Path) -> None:
+    """Traces at float32 and stores the weights at `precision`. `factor` is the U-Net's down-factor: traced at a size it
+    divides, a U-Net would run at such sizes only, so one side here is odd."""
+    example = network.example(2, 2 * factor + 1, 2 * factor + 2)
+    with warnings.catch_warnings(), torch.no_grad(), WithoutEmptyCasts():
+        warnings.simplefilter("ignore")  # shape comparisons in the originals: checks.py runs the sizes that matter
+        traced = torch.jit.trace(network.module, example, check_trace=False)
+    traced.to(PRECISIONS[precision]).save(str(file))
+    remove_debug_records(file)
+
+
+def remove_debug_records(file: Path) -> None:
+    """libtorch stores where each operation came from: larger than the code itself, with this machine's paths."""
+    lean = file.with_suffix(".lean")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(lean, "w") as new:
+        for record in old.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                entry = zipfile.ZipInfo(record.filename)
+                entry.compress_type = record.compress_type
+                with old.open(record) as source, new.open(entry, "w", force_zip64=True) as target:
+                    while block := source.read(1 << 24):
+                        target.write(block)
+    lean.replace(file)
