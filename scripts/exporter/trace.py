@@ -40,11 +40,12 @@ def save_traced(network: Network, factor: int, precision: str, file: Path) -> No
 
 
 def remove_debug_records(file: Path) -> None:
-    """libtorch stores where each operation came from: larger than the code itself, with this machine's paths."""
+    """libtorch stores where each operation came from: larger than the code itself, with this machine's paths. With
+    that, and the identity computed over it, gone, the same weights give the same file."""
     lean = file.with_suffix(".lean")
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(lean, "w") as new:
         for record in old.infolist():
-            if not record.filename.endswith(".debug_pkl"):
+            if not record.filename.endswith((".debug_pkl", "/.data/serialization_id")):
                 entry = zipfile.ZipInfo(record.filename)
                 entry.compress_type = record.compress_type
                 with old.open(record) as source, new.open(entry, "w", force_zip64=True) as target:
