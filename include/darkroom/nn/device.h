@@ -13,15 +13,14 @@ namespace darkroom {
 /// for another word, or for a CUDA device that is not there, saying what was found instead.
 at::Device find_device(std::string_view name);
 
-/// "fp32", "bf16", "fp16" or "auto" on that device. "auto" is fp16 on CUDA; on a CPU bf16 where the processor
-/// has instructions for it (AVX512-BF16 or AMX) and fp32 otherwise. Throws UsageError for another word, or
-/// for fp16 on a CPU.
+/// "fp32", "bf16", "fp16" or "auto" on that device. "auto" is fp16 on CUDA and fp32 on every CPU, so that a
+/// seed gives the same picture on all of them. Throws UsageError for another word, or for fp16 on a CPU.
 at::ScalarType find_precision(std::string_view name, at::Device device);
 
 /// "fp32", "bf16", "fp16".
 std::string precision_name(at::ScalarType precision);
 
-/// "cpu", or the name of the GPU with its index.
+/// "cpu", or "cuda:0 (NVIDIA H200)".
 std::string device_name(at::Device device);
 
 }  // namespace darkroom

@@ -1,0 +1,128 @@
+#include "darkroom/nn/network.h"
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <sstream>
+
+#include "base/cause.h"
+#include "darkroom/base/error.h"
+#include "nn/libtorch_error.h"
+
+namespace darkroom {
+namespace {
+
+/// "sample [2,4,8,8] Float, timestep [2] Float".
+std::string describe(const Tensors& inputs) {
+  std::ostringstream text;
+  for (const char* separator = ""; const auto& [role, tensor] : inputs) {
+    text << separator << role << ' ' << tensor.sizes() << ' ' << toString(tensor.scalar_type());
+    separator = ", ";
+  }
+  return text.str();
+}
+
+/// Moves parameters and buffers. Module::to would turn integer buffers, such as position ids, into floats.
+void move(const torch::jit::Module& module, at::Device device, at::ScalarType precision) {
+  const auto move_one = [&](at::Tensor tensor) {
+    tensor.requires_grad_(false);
+    tensor.set_data(tensor.is_floating_point() ? tensor.to(device, precision) : tensor.to(device));
+  };
+  for (const at::Tensor& parameter : module.parameters()) move_one(parameter);
+  for (const at::Tensor& buffer : module.buffers()) move_one(buffer);
+}
+
+std::vector<at::Tensor> tensors_of(const c10::IValue& value) {
+  if (value.isTensor()) return {value.toTensor()};
+  if (value.isTensorList()) return value.toTensorVector();
+  std::vector<at::Tensor> tensors;
+  for (const c10::IValue& element : value.toTupleRef().elements()) tensors.push_back(element.toTensor());
+  return tensors;
+}
+
+}  // namespace
+
+struct Network::Module {
+  NetworkSpec spec;
+  at::Device device;
+  at::ScalarType precision;
+  torch::jit::Module script;
+
+  std::string title() const { return "network '" + spec.name + "' ('" + spec.file.string() + "')"; }
+};
+
+Network::Network(NetworkSpec spec, at::Device device, at::ScalarType precision)
+    : module_(new Module{std::move(spec), device, precision, torch::jit::Module()}) {
+  const std::filesystem::path& file = module_->spec.file;
+  if (access(file.c_str(), R_OK) != 0) throw_cannot<ModelError>("read", file, errno);
+  size_t arguments = 0;
+  try {
+    const at::NoGradGuard no_grad;
+    module_->script = torch::jit::load(file.string(), at::kCPU, /*load_debug_files=*/false);
+    module_->script.eval();
+    arguments = module_->script.get_method("forward").function().getSchema().arguments().size() - 1;  // self
+    move(module_->script, device, precision);
+  } catch (const std::exception& error) {
+    throw_libtorch_error("cannot load " + module_->title(), error);
+  }
+  if (arguments != module_->spec.inputs.size()) {
+    throw ModelError(module_->title() + " takes " + std::to_string(arguments) + " inputs, but " +
+                     std::to_string(module_->spec.inputs.size()) + " are declared");
+  }
+}
+
+Network::~Network() = default;
+Network::Network(Network&&) noexcept = default;
+Network& Network::operator=(Network&&) noexcept = default;
+
+Tensors Network::run(const Tensors& inputs, bool grad) {
+  const NetworkSpec& declared = module_->spec;
+  for (const auto& [role, tensor] : inputs) {
+    if (std::ranges::find(declared.inputs, role) == declared.inputs.end())
+      throw ModelError(module_->title() + " has no input '" + role + "'");
+  }
+  std::vector<at::Tensor> outputs;
+  try {
+    const at::AutoGradMode record(grad);
+    // The optimising executor would spend minutes specialising a large network for the first shapes it sees.
+    const torch::jit::GraphOptimizerEnabledGuard plain(false);
+    std::vector<c10::IValue> arguments;
+    for (const std::string& role : declared.inputs) {
+      const auto input = inputs.find(role);
+      if (input == inputs.end()) throw ModelError(module_->title() + ": input '" + role + "' is missing");
+      const at::ScalarType dtype = !input->second.is_floating_point() ? input->second.scalar_type()
+                                   : role == "timestep"               ? at::kFloat
+                                                                      : module_->precision;
+      arguments.emplace_back(input->second.to(module_->device, dtype));
+    }
+    outputs = tensors_of(module_->script.forward(std::move(arguments)));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw_libtorch_error(module_->title() + " failed for " + describe(inputs), error);
+  }
+  if (outputs.size() != declared.outputs.size()) {
+    throw ModelError(module_->title() + " gives " + std::to_string(outputs.size()) + " outputs, but " +
+                     std::to_string(declared.outputs.size()) + " are declared");
+  }
+  Tensors named;
+  for (size_t i = 0; i < outputs.size(); ++i) named[declared.outputs[i]] = outputs[i];
+  return named;
+}
+
+const NetworkSpec& Network::spec() const { return module_->spec; }
+at::Device Network::device() const { return module_->device; }
+at::ScalarType Network::precision() const { return module_->precision; }
+
+std::map<std::string, std::vector<int64_t>> Network::parameters() const {
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const auto& parameter : module_->script.named_parameters())
+    shapes[parameter.name] = parameter.value.sizes().vec();
+  return shapes;
+}
+
+}  // namespace darkroom
