@@ -36,6 +36,7 @@ def save_traced(network: Network, factor: int, precision: str, file: Path) -> No
         warnings.simplefilter("ignore")  # shape comparisons in the originals: checks.py runs the sizes that matter
         traced = torch.jit.trace(network.module, example, check_trace=False)
     traced.to(PRECISIONS[precision]).save(str(file))
+    traced.to(torch.float32)  # its parameters are the original's too
     remove_debug_records(file)
 
 
