@@ -1,5 +1,4 @@
-#include <array>
-#include <cstdint>
+#include <utility>
 
 #include "darkroom/text/tokenizer.h"
 #include "text/byte_pairs.h"
@@ -12,8 +11,7 @@ namespace {
 
 constexpr std::string_view kBegin = "<|startoftext|>", kEnd = "<|endoftext|>", kZero = "!";
 
-// The length of the pre-token that `text` begins with (normalised, without white space): the first that
-// matches of
+// The length of the pre-token that `text` (normalised, without white space) begins with: the first match of
 //   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
 size_t pre_token(std::string_view text) {
   for (const std::string_view contraction : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}) {
@@ -38,9 +36,10 @@ class ClipTokenizer : public FramedTokenizer {
                          .end = pairs.size() + 1,
                          .padding = padding == Padding::zero ? 0 : pairs.size() + 1,
                          .length = length}),
-        specials_{{{kBegin, pairs.size()}, {kEnd, pairs.size() + 1}, {kZero, 0}}},
-        special_count_(padding == Padding::zero ? 3 : 2),
-        pairs_(std::move(pairs)) {}
+        specials_{{kBegin, pairs.size()}, {kEnd, pairs.size() + 1}},
+        pairs_(std::move(pairs)) {
+    if (padding == Padding::zero) specials_.push_back({kZero, 0});
+  }
 
  protected:
   std::vector<int64_t> ids_of(std::string_view text) const override {
@@ -69,24 +68,25 @@ class ClipTokenizer : public FramedTokenizer {
 
   // Special tokens are looked for in the text as it was written, before anything is normalised.
   const Special* special_at(std::string_view text) const {
-    for (size_t i = 0; i < special_count_; ++i) {
-      if (text.starts_with(specials_[i].text)) return &specials_[i];
+    for (const Special& special : specials_) {
+      if (text.starts_with(special.text)) return &special;
     }
     return nullptr;
   }
 
-  // White space only separates: no pre-token holds any, no composition crosses it. So each run is normalised
-  // alone.
+  // White space only separates: no pre-token holds any, no composition crosses it. So each run between is
+  // normalised alone.
   void append_ordinary(std::string_view text, std::vector<int64_t>& ids) const {
-    while (!text.empty()) {
-      const std::string_view run = first_run_without_space(text);
-      if (run.empty()) {
-        text.remove_prefix(first_code_point(text).bytes);
-        continue;
+    size_t run = 0;
+    for (size_t at = 0; at < text.size();) {
+      const CodePoint code_point = first_code_point(text.substr(at));
+      if (is_white_space(code_point.value)) {
+        append_run(clip_normalize(text.substr(run, at - run)), ids);
+        run = at + code_point.bytes;
       }
-      append_run(clip_normalize(run), ids);
-      text.remove_prefix(run.size());
+      at += code_point.bytes;
     }
+    append_run(clip_normalize(text.substr(run)), ids);
   }
 
   void append_run(std::string_view run, std::vector<int64_t>& ids) const {
@@ -107,8 +107,7 @@ class ClipTokenizer : public FramedTokenizer {
     }
   }
 
-  std::array<Special, 3> specials_;
-  size_t special_count_;
+  std::vector<Special> specials_;
   BytePairs pairs_;
 };
 

@@ -36,14 +36,4 @@ bool is_white_space(char32_t code_point) {
   }
 }
 
-std::string_view first_run_without_space(std::string_view text) {
-  size_t end = 0;
-  while (end < text.size()) {
-    const CodePoint code_point = first_code_point(text.substr(end));
-    if (is_white_space(code_point.value)) break;
-    end += code_point.bytes;
-  }
-  return text.substr(0, end);
-}
-
 }  // namespace darkroom

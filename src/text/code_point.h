@@ -19,7 +19,4 @@ void append_utf8(char32_t code_point, std::string& text);
 /// it.
 bool is_white_space(char32_t code_point);
 
-/// What `text` (valid UTF-8) begins with: bytes up to the first white space.
-std::string_view first_run_without_space(std::string_view text);
-
 }  // namespace darkroom

@@ -43,8 +43,9 @@ class Tokenizer {
 std::unique_ptr<Tokenizer> make_clip_tokenizer(const std::filesystem::path& merges, Padding padding,
                                                int64_t length = 77);
 
-/// A sentencepiece model used as T5 uses it: no begin token, end token </s>, padding <pad>.
-/// Throws ModelError if the file is missing or is no sentencepiece model.
+/// A sentencepiece model used as T5 uses it: no begin token, end token </s>, padding <pad>. Special tokens
+/// spelled out in the text are text, as in sentencepiece (transformers gives them their ids). Throws
+/// ModelError if the file is missing, is no sentencepiece model, or has no end or padding token.
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::filesystem::path& model, int64_t length);
 
 }  // namespace darkroom
