@@ -1,0 +1,106 @@
+#include "app/options.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "app/numbers.h"
+#include "darkroom/base/error.h"
+#include "darkroom/base/nearest.h"
+
+namespace darkroom {
+namespace {
+
+/// "Cfg_Scale", "cfg scale" -> "cfg-scale".
+std::string normalised(std::string_view name) {
+  std::string result(name);
+  for (char& c : result)
+    c = c == '_' || c == ' ' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return result;
+}
+
+/// The canonical name of a choice. Throws UsageError naming the nearest.
+std::string chosen(const Option& option, const std::string& text, const std::string& what) {
+  const std::string wanted = normalised(text);
+  std::vector<std::string> names;
+  for (const Choice& choice : option.choices()) {
+    names.push_back(choice.name);
+    if (normalised(choice.name) == wanted) return choice.name;
+    for (const std::string& alias : choice.aliases)
+      if (normalised(alias) == wanted) return choice.name;
+  }
+  throw UsageError(what + ": " + unknown_name(option.name, text, names));
+}
+
+bool parse_flag(const std::string& text, const std::string& what) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  throw UsageError(what + ": '" + text + "' is neither true nor false");
+}
+
+struct SetField {
+  Options& options;
+  const Option& option;
+  const std::string& text;
+  const std::string& what;
+
+  int64_t low() const { return static_cast<int64_t>(option.low); }
+  int64_t high() const { return static_cast<int64_t>(option.high); }
+  double number() const { return parse_number(what, text, option.low, option.high); }
+
+  void operator()(bool Options::*field) const { options.*field = parse_flag(text, what); }
+  void operator()(int64_t Options::*field) const {
+    options.*field = parse_integer(what, text, low(), high());
+  }
+  void operator()(double Options::*field) const { options.*field = number(); }
+  void operator()(std::optional<double> Options::*field) const {
+    options.*field = number();
+    if (options.*field == 0.0) options.*field = std::nullopt;
+  }
+  void operator()(std::string Options::*field) const {
+    options.*field = option.choices ? chosen(option, text, what) : text;
+  }
+  void operator()(std::optional<std::string> Options::*field) const { options.*field = text; }
+};
+
+struct GetField {
+  const Options& options;
+
+  template <typename T>
+  nlohmann::json operator()(T Options::*field) const {
+    return options.*field;
+  }
+  template <typename T>
+  nlohmann::json operator()(std::optional<T> Options::*field) const {
+    return options.*field ? nlohmann::json(*(options.*field)) : nlohmann::json();
+  }
+};
+
+}  // namespace
+
+const char* const kVersion = DARKROOM_VERSION;
+
+std::string Option::key() const {
+  std::string result = name;
+  std::replace(result.begin(), result.end(), '-', '_');
+  return result;
+}
+
+const Option* find_option(std::string_view name) {
+  const std::string wanted = normalised(name);
+  for (const Option& option : option_table()) {
+    if (option.name == wanted) return &option;
+    for (const std::string& alias : option.aliases)
+      if (alias == wanted) return &option;
+  }
+  return nullptr;
+}
+
+void set_option(Options& options, const Option& option, const std::string& text, const std::string& what) {
+  std::visit(SetField{options, option, text, what}, option.field);
+}
+
+nlohmann::json option_value(const Options& options, const Option& option) {
+  return std::visit(GetField{options}, option.field);
+}
+
+}  // namespace darkroom

@@ -1,0 +1,92 @@
+#include "app/png_record.h"
+
+#include "app/numbers.h"
+#include "darkroom/base/error.h"
+#include "darkroom/image/metadata.h"
+
+namespace darkroom {
+namespace {
+
+using nlohmann::json;
+
+const char* const kKeyword = "darkroom";
+
+/// JSON text of one line; bytes that are no UTF-8 become U+FFFD.
+std::string line_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string shortened(const json& value) {
+  const std::string text = value.is_null() ? "none" : line_of(value);
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+std::string whole(const json& record, const char* key) { return std::to_string(record[key].get<int64_t>()); }
+
+}  // namespace
+
+json picture_record(const Options& options, const Origin& origin, const json& extras) {
+  json files = {{"model.json", origin.manifest_sha256}};
+  for (const auto& [name, network] : origin.manifest.networks) files[network.file] = network.sha256;
+  for (const auto& [name, tokenizer] : origin.manifest.tokenizers) files[tokenizer.file] = tokenizer.sha256;
+  const std::string& denoiser = origin.manifest.stages.front().denoiser;
+  json record = {{"version", kVersion},
+                 {"model",
+                  {{"name", origin.manifest.name},
+                   {"denoiser", origin.manifest.networks.at(denoiser).file},
+                   {"sha256", files}}},
+                 {"precision", origin.precision},
+                 {"device", origin.device}};
+  for (const Option& option : option_table())
+    if (option.scope == Scope::picture) record[option.key()] = option_value(options, option);
+  if (!extras.empty()) record["extras"] = extras;
+  // Through text and back, so that it compares equal to what a file says.
+  return json::parse(line_of(record));
+}
+
+std::string difference(const json& recorded, const json& wanted, bool any_precision) {
+  if (!recorded.is_object()) return "it has no record of how it was made";
+  const auto differ = [](const std::string& key, const json& there, const json& here) {
+    return key + ": " + shortened(there) + " there, " + shortened(here) + " asked for";
+  };
+  for (const Option& option : option_table()) {
+    if (option.scope != Scope::picture) continue;
+    const json there = recorded.value(option.key(), json()), here = wanted.value(option.key(), json());
+    if (there != here) return differ(option.name, there, here);
+  }
+  const json::json_pointer hashes("/model/sha256");
+  if (recorded.value(hashes, json()) != wanted.value(hashes, json()))
+    return "another model, or another version of it";
+  const json there = recorded.value("precision", json()), here = wanted.value("precision", json());
+  return any_precision || there == here ? "" : differ("precision", there, here);
+}
+
+std::vector<PngText> picture_texts(const json& record) {
+  const json& model = record["model"];
+  const std::string hash = model["sha256"][model["denoiser"].get<std::string>()];
+  const json& negative = record["negative_prompt"];
+  const std::string parameters = a1111_parameters(
+      record["prompt"].get<std::string>(), negative.is_null() ? "" : negative.get<std::string>(),
+      {{"Steps", whole(record, "steps")},
+       {"Sampler", record["sampler"]},
+       {"Schedule type", record["schedule"]},
+       {"CFG scale", number_text(record["cfg_scale"])},
+       {"Seed", whole(record, "seed")},
+       {"Size", whole(record, "width") + "x" + whole(record, "height")},
+       {"Model hash", hash.substr(0, 10)},
+       {"Model", model["name"]},
+       {"RNG", "CPU"},
+       {"Version", "darkroom " + std::string(kVersion)}});
+  return {
+      {"parameters", parameters}, {kKeyword, line_of(record)}, {"XML:com.adobe.xmp", xmp_packet(kVersion)}};
+}
+
+json recorded_in(const std::filesystem::path& file) {
+  try {
+    for (const auto& [keyword, text] : read_png_texts(file))
+      if (keyword == kKeyword) return json::parse(text, nullptr, false);
+  } catch (const UsageError&) {
+    // Not a picture of ours, whatever it is.
+  }
+  return {};
+}
+
+}  // namespace darkroom
