@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "darkroom/base/error.h"
+#include "support/temporary_folder.h"
 #include "text/recorded.h"
 
 namespace darkroom {
@@ -133,10 +134,8 @@ TEST(ClipTokenizer, AgreesWithTransformersOnEveryCodePoint) {
 }
 
 // A file of the first rules is a vocabulary of its own: its special tokens follow its last rule.
-class ClipMergesFile : public testing::Test {
+class ClipMergesFile : public ::testing::Test {
  protected:
-  ~ClipMergesFile() override { std::filesystem::remove(path_); }
-
   void write(const std::string& text) { std::ofstream(path_) << text; }
 
   std::string first_lines(int count) {
@@ -155,9 +154,8 @@ class ClipMergesFile : public testing::Test {
     return "no error";
   }
 
-  const std::filesystem::path path_ =
-      std::filesystem::path(testing::TempDir()) /
-      (std::string("darkroom_") + testing::UnitTest::GetInstance()->current_test_info()->name() + ".txt");
+  testing::TemporaryFolder folder_;
+  const std::filesystem::path path_ = folder_.path() / "merges.txt";
 };
 
 TEST_F(ClipMergesFile, MayHoldAReducedVocabulary) {
@@ -192,7 +190,7 @@ TEST(ClipTokenizer, RefusesALengthWithoutRoomForAWord) {
 }
 
 TEST(ClipTokenizer, MakesReplacementCharactersOfInvalidBytes) {
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   EXPECT_EQ(end_padded().tokenize("a\xFF", diagnostics, "prompt"), tokenize(end_padded(), "a\uFFFD"));
   ASSERT_EQ(diagnostics.warnings.size(), 1u);
   EXPECT_EQ(diagnostics.warnings[0].kind, "invalid_utf8");

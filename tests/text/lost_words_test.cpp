@@ -8,7 +8,7 @@ namespace {
 std::vector<Warning> warnings_of(const std::string& text) {
   static const auto kTokenizer = make_clip_tokenizer(
       std::filesystem::path(DARKROOM_SOURCE_DIR) / "models/emoji/merges.txt", Padding::end, 12);
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   kTokenizer->encode(text, diagnostics, "negative prompt");
   return diagnostics.warnings;
 }

@@ -8,18 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "darkroom/base/diagnostics.h"
 #include "darkroom/text/tokenizer.h"
+#include "support/collected.h"
 
 namespace darkroom {
-
-/// Keeps the warnings for the test to look at.
-class RecordedWarnings : public Diagnostics {
- public:
-  void warn(const Warning& warning) override { warnings.push_back(warning); }
-
-  std::vector<Warning> warnings;
-};
 
 inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(DARKROOM_TEST_DATA) / "goldens" / name;
@@ -32,7 +24,7 @@ inline nlohmann::json golden_json(const std::string& name) {
 
 /// The ids of a text that gives no warning.
 inline std::vector<int64_t> tokenize(const Tokenizer& tokenizer, std::string_view text) {
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   const std::vector<int64_t> ids = tokenizer.tokenize(text, diagnostics, "prompt");
   EXPECT_TRUE(diagnostics.warnings.empty()) << diagnostics.warnings.front().text;
   return ids;
@@ -40,7 +32,7 @@ inline std::vector<int64_t> tokenize(const Tokenizer& tokenizer, std::string_vie
 
 /// The framed ids of a text, whatever it warns of.
 inline std::vector<int64_t> encode(const Tokenizer& tokenizer, std::string_view text) {
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   return tokenizer.encode(text, diagnostics, "prompt");
 }
 

@@ -2,6 +2,7 @@
 #include <sentencepiece_trainer.h>
 
 #include "darkroom/base/error.h"
+#include "support/temporary_folder.h"
 #include "text/recorded.h"
 
 namespace darkroom {
@@ -23,15 +24,12 @@ TEST(SentencePieceTokenizer, AgreesWithThePythonPackage) {
 }
 
 // A model trained here, with T5's normaliser (nmt_nfkc) and T5's special ids.
-class TrainedSentencePiece : public testing::Test {
+class TrainedSentencePiece : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { model_ = train("t5", "0", "2"); }
-  static void TearDownTestSuite() { std::filesystem::remove(model_); }
+  void SetUp() override { model_ = train("0", "2"); }
 
-  static std::filesystem::path train(const std::string& name, const std::string& pad_id,
-                                     const std::string& unk_id) {
-    const std::filesystem::path prefix =
-        std::filesystem::path(testing::TempDir()) / ("darkroom_spiece_" + name);
+  std::filesystem::path train(const std::string& pad_id, const std::string& unk_id) {
+    const std::filesystem::path prefix = folder_.path() / "spiece";
     const std::string corpus = prefix.string() + ".txt";
     std::ofstream file(corpus);
     const std::vector<std::string> words = {"a",   "the", "cat",  "dog", "bird",
@@ -52,12 +50,10 @@ class TrainedSentencePiece : public testing::Test {
                                                                     {"bos_id", "-1"},
                                                                     {"minloglevel", "3"}});
     EXPECT_TRUE(status.ok()) << status.ToString();
-    std::filesystem::remove(corpus);
-    std::filesystem::remove(prefix.string() + ".vocab");
     return prefix.string() + ".model";
   }
 
-  static std::string decode(const Ids& ids) {
+  std::string decode(const Ids& ids) {
     sentencepiece::SentencePieceProcessor processor;
     EXPECT_TRUE(processor.Load(model_.string()).ok());
     std::string text;
@@ -65,9 +61,9 @@ class TrainedSentencePiece : public testing::Test {
     return text;
   }
 
-  static std::filesystem::path model_;
+  testing::TemporaryFolder folder_;
+  std::filesystem::path model_;
 };
-std::filesystem::path TrainedSentencePiece::model_;
 
 TEST_F(TrainedSentencePiece, FramesAsT5Does) {
   const auto tokenizer = make_sentencepiece_tokenizer(model_, 16);
@@ -96,7 +92,7 @@ TEST_F(TrainedSentencePiece, GivesOneUnknownIdToARunOfUnknownCharacters) {
 
 TEST(SentencePieceTokenizer, MakesReplacementCharactersOfInvalidBytes) {
   const auto tokenizer = make_sentencepiece_tokenizer(golden("tokenizer_sentencepiece.model"), 77);
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   EXPECT_EQ(tokenizer->tokenize("cat\xFF", diagnostics, "prompt"), tokenize(*tokenizer, "cat\uFFFD"));
   ASSERT_EQ(diagnostics.warnings.size(), 1u);
   EXPECT_EQ(diagnostics.warnings[0].kind, "invalid_utf8");
@@ -105,7 +101,7 @@ TEST(SentencePieceTokenizer, MakesReplacementCharactersOfInvalidBytes) {
 TEST_F(TrainedSentencePiece, KeepsTheEndTokenWhenItTruncates) {
   Ids kept = tokenize(*make_sentencepiece_tokenizer(model_, 16), "the cat");
   const auto tokenizer = make_sentencepiece_tokenizer(model_, static_cast<int64_t>(kept.size()) + 1);
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   const Ids ids = tokenizer->encode("the cat the dog", diagnostics, "prompt");
   ASSERT_EQ(diagnostics.warnings.size(), 1u);
   EXPECT_EQ(diagnostics.warnings[0].text, "the last 2 words are past the " + std::to_string(kept.size()) +
@@ -115,9 +111,7 @@ TEST_F(TrainedSentencePiece, KeepsTheEndTokenWhenItTruncates) {
 }
 
 TEST_F(TrainedSentencePiece, IsRefusedWithoutAPaddingToken) {
-  const std::filesystem::path model = train("no_pad", "-1", "0");
-  EXPECT_THROW(make_sentencepiece_tokenizer(model, 16), ModelError);
-  std::filesystem::remove(model);
+  EXPECT_THROW(make_sentencepiece_tokenizer(train("-1", "0"), 16), ModelError);
 }
 
 TEST(SentencePieceTokenizer, RefusesAFileThatIsNoModel) {

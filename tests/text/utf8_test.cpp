@@ -27,7 +27,7 @@ const Case kCases[] = {
 
 TEST(ValidUtf8, ReplacesEachMaximalInvalidSubpart) {
   for (const Case& example : kCases) {
-    RecordedWarnings diagnostics;
+    testing::Collected diagnostics;
     EXPECT_EQ(valid_utf8(example.bytes, diagnostics, "prompt"), example.text);
     ASSERT_EQ(diagnostics.warnings.size(), 1u) << example.text;
     EXPECT_EQ(diagnostics.warnings[0].kind, "invalid_utf8");
@@ -37,13 +37,13 @@ TEST(ValidUtf8, ReplacesEachMaximalInvalidSubpart) {
 TEST(ValidUtf8, KeepsEveryCodePoint) {
   const std::string text =
       std::string("a\0b", 3) + "\u007F\u0080\u07FF\u0800\uD7FF\uE000\uFFFF\U00010000\U0010FFFF";
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   EXPECT_EQ(valid_utf8(text, diagnostics, "prompt"), text);
   EXPECT_TRUE(diagnostics.warnings.empty());
 }
 
 TEST(ValidUtf8, WarnsOnceNamingTheFirstByteAndThePlace) {
-  RecordedWarnings diagnostics;
+  testing::Collected diagnostics;
   valid_utf8("ab\xFFzz\xFF", diagnostics, "prompts.txt:12");
   valid_utf8("abc\xFF", diagnostics, "prompt");
   ASSERT_EQ(diagnostics.warnings.size(), 2u);
