@@ -23,6 +23,13 @@ std::string whole(const json& record, const char* key) { return std::to_string(r
 
 }  // namespace
 
+json picture_options(const Options& options) {
+  json object;
+  for (const Option& option : option_table())
+    if (option.scope == Scope::picture) object[option.key()] = option_value(options, option);
+  return object;
+}
+
 json picture_record(const Options& options, const Origin& origin, const json& extras) {
   json files = {{"model.json", origin.manifest_sha256}};
   for (const auto& [name, network] : origin.manifest.networks) files[network.file] = network.sha256;
@@ -35,8 +42,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
                    {"sha256", files}}},
                  {"precision", origin.precision},
                  {"device", origin.device}};
-  for (const Option& option : option_table())
-    if (option.scope == Scope::picture) record[option.key()] = option_value(options, option);
+  record.update(picture_options(options));
   if (!extras.empty()) record["extras"] = extras;
   // Through text and back, so that it compares equal to what a file says.
   return json::parse(line_of(record));

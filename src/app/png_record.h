@@ -18,8 +18,11 @@ struct Origin {
   std::string device;           ///< "cpu"
 };
 
-/// Everything needed to make a picture again: version, model and hashes, precision, and every option of scope
-/// Scope::picture. `extras` are the keys of its prompt file's line that are no options.
+/// The options that decide a picture, by key.
+nlohmann::json picture_options(const Options& options);
+
+/// Everything needed to make a picture again: version, model and hashes, precision, and
+/// picture_options. `extras` are the keys of its prompt file's line that are no options.
 nlohmann::json picture_record(const Options& options, const Origin& origin, const nlohmann::json& extras);
 
 /// Why `recorded` is another picture than `wanted`: "seed: 5 there, 7 asked for". Empty: it is the same. The

@@ -1,6 +1,7 @@
 #include "darkroom/nn/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
 
@@ -113,6 +114,10 @@ at::ScalarType find_precision(std::string_view name, at::Device device) {
     return precision.type;
   }
   throw UsageError(unknown_name("precision", name, {"auto", "fp32", "bf16", "fp16"}));
+}
+
+void set_threads(int64_t count) {
+  if (count > 0) at::set_num_threads(static_cast<int>(count));
 }
 
 std::string precision_name(at::ScalarType precision) {

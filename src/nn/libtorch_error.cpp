@@ -31,10 +31,11 @@ std::string libtorch_cause(const std::exception& error) {
 }
 
 void throw_libtorch_error(const std::string& what, const std::exception& error) {
-  if (dynamic_cast<const std::bad_alloc*>(&error)) throw ResourceError(what + ": out of memory");
+  if (dynamic_cast<const std::bad_alloc*>(&error))
+    std::throw_with_nested(ResourceError(what + ": out of memory"));
   const std::string cause = libtorch_cause(error);
-  if (is_resource_fault(cause)) throw ResourceError(what + ": " + cause);
-  throw ModelError(what + ": " + cause);
+  if (is_resource_fault(cause)) std::throw_with_nested(ResourceError(what + ": " + cause));
+  std::throw_with_nested(ModelError(what + ": " + cause));
 }
 
 }  // namespace darkroom

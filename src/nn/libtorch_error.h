@@ -9,7 +9,8 @@ namespace darkroom {
 /// traceback.
 std::string libtorch_cause(const std::exception& error);
 
-/// Throws "WHAT: cause" as ResourceError where memory ran out or the device was lost, else as ModelError.
+/// Throws "WHAT: cause" as ResourceError where memory ran out or the device was lost, else as ModelError;
+/// libtorch's whole text is nested in it. To be called where `error` is caught.
 [[noreturn]] void throw_libtorch_error(const std::string& what, const std::exception& error);
 
 }  // namespace darkroom

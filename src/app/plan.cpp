@@ -1,0 +1,165 @@
+#include "app/plan.h"
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <random>
+
+#include "app/command_line.h"
+#include "app/memory.h"
+#include "app/model_path.h"
+#include "app/numbers.h"
+#include "darkroom/base/file.h"
+#include "darkroom/nn/device.h"
+
+namespace darkroom {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// All of standard input but the line end it closes with.
+std::string read_standard_input() {
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+void check_prompt_source(const Options& options) {
+  const bool file = !options.prompt_file.empty();
+  if (options.prompt && file) throw UsageError("give a prompt or --prompt-file, not both");
+  if (!options.prompt && !file) throw UsageError("no prompt (see 'darkroom --help')");
+}
+
+std::vector<Prompt> read_prompts(const Options& options) {
+  if (!options.prompt_file.empty()) return read_prompt_file(options.prompt_file, options);
+  Prompt prompt{options, "prompt", 0, nlohmann::json::object(), {}};
+  if (options.prompt == "-") prompt.options.prompt = read_standard_input();
+  return {prompt};
+}
+
+Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline) {
+  const std::string sha256 = sha256_of_file(manifest.folder / "model.json");
+  return {std::move(manifest), sha256, precision_name(pipeline.precision), device_name(pipeline.device)};
+}
+
+/// Moves the jobs whose pictures are there already to plan.finished. Throws OutputError for a file that is
+/// there and is another picture.
+std::vector<Job> without_finished(std::vector<Job> jobs, Plan& plan) {
+  if (plan.options.force) return jobs;
+  std::vector<Job> rest;
+  for (Job& job : jobs) {
+    std::error_code error;
+    if (!fs::exists(fs::symlink_status(job.file, error))) {
+      rest.push_back(std::move(job));
+      continue;
+    }
+    const std::string unlike =
+        difference(recorded_in(job.file), record_of(job, plan), plan.options.precision == "auto");
+    if (!unlike.empty())
+      throw OutputError("'" + job.file.string() + "' exists already, and " + unlike +
+                        " (--force overwrites)");
+    plan.finished.push_back(std::move(job));
+  }
+  return rest;
+}
+
+MemoryEstimate largest_estimate(const Plan& plan) {
+  MemoryEstimate largest;
+  const Settings* last = nullptr;
+  for (const std::vector<Job>& batch : plan.batches) {
+    const Settings& settings = batch.front().options;
+    // Only the first batch of equal settings can be the largest of them.
+    if (last && *last == settings) continue;
+    last = &settings;
+    const MemoryEstimate estimate =
+        estimate_memory(plan.origin.manifest, settings, static_cast<int64_t>(batch.size()), plan.pipeline);
+    if (estimate.total() > largest.total()) largest = estimate;
+  }
+  return largest;
+}
+
+std::string memory_text(const MemoryEstimate& memory) {
+  return bytes_text(memory.total()) + " (weights " + bytes_text(memory.weights) + ", activations " +
+         bytes_text(memory.activations) + ", libtorch " + bytes_text(memory.runtime) + ")";
+}
+
+}  // namespace
+
+int64_t Plan::pictures() const {
+  int64_t count = 0;
+  for (const std::vector<Job>& batch : batches) count += static_cast<int64_t>(batch.size());
+  return count;
+}
+
+Plan make_plan(const std::vector<std::string>& words) {
+  Plan plan;
+  plan.options = parse_command_line(words);
+  check_prompt_source(plan.options);
+  Manifest manifest = read_manifest(find_model(plan.options.model, model_search_path()));
+  plan.options = parse_command_line(words, default_settings(manifest));
+  Options& options = plan.options;
+
+  const std::vector<Prompt> prompts = read_prompts(options);
+  if (options.seed < 0) {
+    plan.seed_drawn = true;
+    options.seed = std::random_device()();
+  }
+  const Output output = find_output(options);
+  Jobs made = make_jobs(prompts, static_cast<uint32_t>(options.seed), manifest, output);
+  plan.failures = std::move(made.failures);
+  if (made.jobs.empty() && options.prompt_file.empty()) throw UsageError(plan.failures.front().message);
+
+  plan.pipeline.device = find_device(options.device);
+  plan.pipeline.precision = find_precision(options.precision, plan.pipeline.device);
+  plan.pipeline.keep_text_encoder = !options.free_text_encoder;
+  plan.origin = origin_of(std::move(manifest), plan.pipeline);
+  plan.batches = make_batches(without_finished(std::move(made.jobs), plan), options.batch_size);
+  plan.memory = largest_estimate(plan);
+  if (!plan.batches.empty()) check_writable(output.folder);
+  return plan;
+}
+
+nlohmann::json record_of(const Job& job, const Plan& plan) {
+  return picture_record(job.options, plan.origin, job.extras);
+}
+
+nlohmann::json result_of(const Job& job, bool skipped) {
+  nlohmann::json object = picture_options(job.options);
+  object.update({{"index", job.index}, {"path", job.file.string()}, {"skipped", skipped}});
+  if (job.line > 0) object["line"] = job.line;
+  if (!job.extras.empty()) object["extras"] = job.extras;
+  return object;
+}
+
+void print_plan(const Plan& plan, Console& console) {
+  for (const Job& job : plan.finished) console.result("skip    " + job.file.string(), result_of(job, true));
+  for (const std::vector<Job>& batch : plan.batches)
+    for (const Job& job : batch) console.result("write   " + job.file.string(), result_of(job, false));
+  const Manifest& manifest = plan.origin.manifest;
+  const std::string runs_on = plan.origin.device + ", " + plan.origin.precision;
+  const int64_t available = available_memory();
+  console.result("model   " + manifest.name + " (" + manifest.folder.string() + ")\n" +  //
+                     "device  " + runs_on + "\n" +                                       //
+                     "make    " + std::to_string(plan.pictures()) + " of " +
+                     std::to_string(plan.pictures() + static_cast<int64_t>(plan.finished.size())) +
+                     " pictures, in " + std::to_string(plan.batches.size()) + " batches\n" +  //
+                     "memory  " + memory_text(plan.memory) + ", " + bytes_text(available) + " available",
+                 {{"model", manifest.name},
+                  {"device", plan.origin.device},
+                  {"precision", plan.origin.precision},
+                  {"to_make", plan.pictures()},
+                  {"to_skip", plan.finished.size()},
+                  {"batches", plan.batches.size()},
+                  {"memory_needed", plan.memory.total()},
+                  {"memory_available", available}});
+}
+
+void check_memory(const Plan& plan) {
+  const int64_t available = available_memory();
+  if (plan.pipeline.device.is_cpu() && plan.memory.total() > available)
+    throw ResourceError("needs about " + memory_text(plan.memory) + ", and " + bytes_text(available) +
+                        " of memory are available; smaller pictures or a smaller --batch-size need less");
+}
+
+}  // namespace darkroom

@@ -1,0 +1,156 @@
+#include "app/run.h"
+
+#include <chrono>
+
+#include "app/command_line.h"
+#include "app/numbers.h"
+#include "app/plan.h"
+#include "app/signals.h"
+#include "darkroom/base/file.h"
+#include "darkroom/nn/device.h"
+
+namespace darkroom {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Makes the pictures of a plan, batch by batch; each is written as soon as its batch is decoded, and none
+/// that fails stops the others.
+class Runner {
+ public:
+  Runner(Plan plan, Console& console)
+      : plan_(std::move(plan)),
+        console_(console),
+        pipeline_(plan_.origin.manifest, plan_.pipeline, console),
+        progress_(plan_.pictures(), !plan_.options.quiet) {
+    console_.attach(&progress_);
+  }
+  ~Runner() { console_.attach(nullptr); }
+
+  /// Whether all of them were tried: a signal may end the run early.
+  bool make_pictures() {
+    for (const std::vector<Job>& batch : plan_.batches) {
+      if (stop_requested()) return false;
+      try {
+        make_batch(batch);
+      } catch (const Error& error) {
+        for (const Job& job : batch) fail(job, error);
+      }
+    }
+    return true;
+  }
+
+  int64_t written() const { return written_; }
+  const std::vector<Failure>& failures() const { return plan_.failures; }
+  const Plan& plan() const { return plan_; }
+
+ private:
+  void make_batch(const std::vector<Job>& batch) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<Request> requests;
+    for (const Job& job : batch)
+      requests.push_back({*job.options.prompt, job.options.negative_prompt,
+                          static_cast<uint32_t>(job.options.seed), job.place});
+    progress_.begin_batch(static_cast<int64_t>(batch.size()));
+    const std::vector<Outcome> outcomes = pipeline_.generate(
+        batch.front().options, requests,
+        [&](int64_t step, int64_t steps, const at::Tensor&) { progress_.step(step, steps); });
+    const double seconds = seconds_since(start) / static_cast<double>(batch.size());
+    for (size_t i = 0; i < batch.size(); ++i) {
+      try {
+        write_picture(batch[i], outcomes[i], seconds);
+      } catch (const Error& error) {
+        fail(batch[i], error);
+      }
+    }
+    progress_.end_batch();
+  }
+
+  void write_picture(const Job& job, const Outcome& outcome, double seconds) {
+    if (!outcome.fault.empty()) throw ResultError(outcome.fault);
+    const std::vector<PngText> texts =
+        plan_.options.no_metadata ? std::vector<PngText>() : picture_texts(record_of(job, plan_));
+    make_folder_of(job.file);
+    write_file(job.file, encode_png(outcome.image, texts), plan_.options.force);
+    ++written_;
+    nlohmann::json object = result_of(job, false);
+    object["seconds"] = seconds;
+    console_.result(job.file.string(), object);
+  }
+
+  void fail(const Job& job, const Error& error) {
+    const std::string picture =
+        "picture " + std::to_string(job.index) + " (seed " + std::to_string(job.options.seed) + "): ";
+    plan_.failures.push_back(
+        {error.code(), picture + message_of(error, plan_.options.verbose), job.place, job.line});
+    console_.failure(plan_.failures.back());
+  }
+
+  Plan plan_;
+  Console& console_;
+  Pipeline pipeline_;
+  Progress progress_;
+  int64_t written_ = 0;
+};
+
+/// The command that goes on where this one stopped.
+std::string resuming_command(const std::string& program, std::vector<std::string> words, const Plan& plan) {
+  words.insert(words.begin(), program);
+  if (plan.seed_drawn) words.insert(words.end(), {"--seed", std::to_string(plan.options.seed)});
+  return shell_line(words) + (plan.options.prompt == "-" ? "   (with the same standard input)" : "");
+}
+
+ExitCode exit_code(const std::vector<Failure>& failures, int64_t good) {
+  if (failures.empty()) return ExitCode::success;
+  return good > 0 ? ExitCode::partial : failures.front().code;
+}
+
+}  // namespace
+
+ExitCode run(const std::string& program, const std::vector<std::string>& words) {
+  Plan plan = make_plan(words);
+  Console console(plan.options);
+  for (const Failure& failure : plan.failures) console.failure(failure);
+  if (plan.batches.empty() && plan.finished.empty())
+    throw UsageError(plan.options.prompt_file + ": no line can be used");
+  if (plan.options.dry_run) {
+    print_plan(plan, console);
+    console.check_results();
+    return ExitCode::success;
+  }
+  if (plan.seed_drawn) console.notice("seed " + std::to_string(plan.options.seed));
+  for (const Job& job : plan.finished) console.result(job.file.string(), result_of(job, true));
+  auto good = static_cast<int64_t>(plan.finished.size());
+  if (good > 0) console.notice(std::to_string(good) + " pictures are there already and are skipped");
+  if (plan.batches.empty()) {
+    console.check_results();
+    return exit_code(plan.failures, good);
+  }
+
+  check_memory(plan);
+  set_threads(plan.options.threads);
+  Runner runner(std::move(plan), console);
+  const bool finished = runner.make_pictures();
+  good += runner.written();
+  if (!finished)
+    throw InterruptedError("interrupted; " + std::to_string(good) + " pictures are there; this goes on:\n" +
+                           resuming_command(program, words, runner.plan()));
+  const ExitCode code = exit_code(runner.failures(), good);
+  if (code == ExitCode::success) console.check_results();
+  return code;
+}
+
+std::string message_of(const std::exception& error, bool all) {
+  std::string text = error.what();
+  if (!all) return text;
+  try {
+    std::rethrow_if_nested(error);
+  } catch (const std::exception& cause) {
+    text += "\n" + message_of(cause, all);
+  }
+  return text;
+}
+
+}  // namespace darkroom
