@@ -6,6 +6,7 @@ Each case holds its start `CASE/x` and, per step, the timestep, the sample after
 noise. Metadata: `versions`, and `cases`, a JSON list of {name, sampler, schedule, ...} that names the settings in the
 terms of darkroom's own WalkOptions and SamplerOptions. The denoiser is a toy both sides can compute:
 0.7 sin(x) + 0.2 cos(3x) t/T, read as whatever the case's prediction type says; a learned variance is sin(2x).
+`noise/DTYPE` is what randn_tensor draws, twice, at that dtype for the seeds 5 and 4294967295.
 """
 
 import json
@@ -16,6 +17,7 @@ import numpy
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
+from diffusers.utils.torch_utils import randn_tensor
 from safetensors.torch import save_file
 
 OUTPUT = pathlib.Path(__file__).with_name("samplers.safetensors")
@@ -136,8 +138,14 @@ def describe(name, sampler, scheduler, steps, eta):
     return case
 
 
+def drawn_noise():
+    for name, dtype in {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.items():
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in (5, 4294967295)]
+        yield f"noise/{name}", torch.stack([randn_tensor((2, 3, 5, 7), generators, dtype=dtype) for _ in range(2)])
+
+
 def main():
-    tensors, cases = {}, []
+    tensors, cases = dict(drawn_noise()), []
     families = (("ddim", DDIMScheduler, scheduling_ddim, ddim_cases), ("ddpm", DDPMScheduler, scheduling_ddpm, ddpm_cases))
     for sampler, scheduler_class, module, matrix in families:
         for short, steps, eta, shape, config in matrix():

@@ -1,0 +1,112 @@
+#include "darkroom/model/manifest.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "darkroom/base/error.h"
+#include "support/temporary_folder.h"
+
+namespace darkroom {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class ManifestTest : public ::testing::Test {
+ protected:
+  ManifestTest() { fs::copy(DARKROOM_TEST_DATA "/models/tiny", folder_.path(), fs::copy_options::recursive); }
+
+  void write(const std::string& text) { std::ofstream(folder_.path() / "model.json") << text; }
+
+  // What read_manifest says of tiny's model.json after a change; "" if it accepts it.
+  std::string fault_after(const std::function<void(json&)>& change) {
+    json document = json::parse(std::ifstream(DARKROOM_TEST_DATA "/models/tiny/model.json"));
+    change(document);
+    write(document.dump());
+    return fault();
+  }
+
+  std::string fault() {
+    try {
+      read_manifest(folder_.path());
+      return "";
+    } catch (const ModelError& error) {
+      return error.what();
+    }
+  }
+
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(ManifestTest, ReadsEveryKey) {
+  const Manifest m = read_manifest(folder_.path());
+  EXPECT_EQ(m.name, "tiny");
+  EXPECT_EQ(m.networks.size(), 3u);
+  EXPECT_EQ(m.networks.at("unet").inputs, (std::vector<std::string>{"sample", "timestep", "context"}));
+  EXPECT_EQ(m.networks.at("unet").stored_precision, "fp32");
+  EXPECT_GT(m.networks.at("unet").parameters, 0);
+  EXPECT_EQ(m.tokenizers.at("clip").length, 77);
+  EXPECT_EQ(m.conditioning.at(0).from, (std::vector<std::string>{"text.hidden"}));
+  EXPECT_EQ(m.stages.at(0).schedule.kind, "scaled_linear");
+  EXPECT_EQ(m.stages.at(0).steps_offset, 1);
+  EXPECT_FALSE(m.stages.at(0).set_alpha_to_one);
+  EXPECT_DOUBLE_EQ(m.output.scale, 0.18215);
+  EXPECT_EQ(m.defaults.sampler, "ddim");
+}
+
+TEST_F(ManifestTest, NamesTheKeyAtFault) {
+  struct Case {
+    std::function<void(json&)> change;
+    std::string key;
+  };
+  const std::vector<Case> cases = {
+      {[](json& j) { j["format"] = 2; }, "format is 2"},
+      {[](json& j) { j.erase("name"); }, "name is missing"},
+      {[](json& j) { j["colour"] = 1; }, "colour is no key"},
+      {[](json& j) { j["networks"]["unet"]["typo"] = 1; }, "networks.unet.typo is no key"},
+      {[](json& j) { j["networks"]["unet"]["file"] = "other.pt"; }, "networks.unet.file names 'other.pt'"},
+      {[](json& j) { j["networks"]["unet"]["file"] = "../unet.pt"; }, "networks.unet.file is '../unet.pt'"},
+      {[](json& j) { j["networks"]["unet"]["sha256"] = "12"; }, "networks.unet.sha256 is no SHA-256"},
+      {[](json& j) { j["networks"]["unet"]["inputs"] = 5; }, "networks.unet.inputs is no list"},
+      {[](json& j) { j["networks"]["unet"]["stored_precision"] = "fp23"; }, "networks.unet.stored_precision"},
+      {[](json& j) { j["networks"]["unet"]["inputs"].push_back("pooled"); },
+       "'pooled', which no conditioning"},
+      {[](json& j) { j["tokenizers"]["clip"]["kind"] = "clip"; }, "tokenizers.clip.kind"},
+      {[](json& j) { j["tokenizers"]["clip"]["length"] = 77.5; }, "tokenizers.clip.length is 77.5"},
+      {[](json& j) { j["conditioning"][0]["from"] = {"text.pooled"}; },
+       "conditioning[0].from names 'text.pooled'"},
+      {[](json& j) { j["conditioning"][0]["tokenizer"] = "t5"; }, "conditioning[0].tokenizer names 't5'"},
+      {[](json& j) { j["stages"][0]["kind"] = "prior"; }, "stages[0].kind"},
+      {[](json& j) { j["stages"][0]["denoiser"] = "net"; }, "stages[0].denoiser names 'net'"},
+      {[](json& j) { j["stages"][0]["prediction"] = "v-pred"; }, "stages[0].prediction"},
+      {[](json& j) { j["stages"][0]["schedule"]["kind"] = "scaled"; }, "stages[0].schedule.kind"},
+      {[](json& j) { j["stages"][0]["schedule"]["steps"] = 0; }, "stages[0].schedule.steps is 0"},
+      {[](json& j) { j["stages"][0]["steps_offset"] = 1000; }, "stages[0].steps_offset is 1000"},
+      {[](json& j) { j["stages"].clear(); }, "stages must hold one"},
+      {[](json& j) { j["output"]["decoder"] = "vae"; }, "output.decoder names 'vae'"},
+      {[](json& j) { j["output"]["scale"] = 0; }, "output.scale is 0"},
+      {[](json& j) { j["defaults"]["sampler"] = "ddimm"; }, "did you mean 'ddim'"},
+      {[](json& j) { j["defaults"]["width"] = -8; }, "defaults.width is -8"},
+      {[](json& j) { j["networks"] = json::array(); }, "networks is no object"},
+  };
+  for (const Case& c : cases) {
+    const std::string fault = fault_after(c.change);
+    EXPECT_NE(fault.find(c.key), std::string::npos) << "expected: " << c.key << "\nsaid: " << fault;
+    EXPECT_NE(fault.find("model.json"), std::string::npos) << fault;
+  }
+}
+
+TEST_F(ManifestTest, NamesTheLineOfBrokenJson) {
+  write("{\n  \"format\": 1,\n  \"name\": oops\n}");
+  EXPECT_NE(fault().find("line 3"), std::string::npos) << fault();
+  write("[]");
+  EXPECT_NE(fault().find("no object"), std::string::npos) << fault();
+  fs::remove(folder_.path() / "model.json");
+  EXPECT_NE(fault().find("model.json"), std::string::npos) << fault();
+}
+
+}  // namespace
+}  // namespace darkroom

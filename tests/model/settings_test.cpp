@@ -1,0 +1,81 @@
+// What settings a model accepts, and what a run is estimated to need: no network is loaded.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "darkroom/base/error.h"
+#include "darkroom/model/pipeline.h"
+
+namespace darkroom {
+namespace {
+
+const Manifest& tiny() {
+  static const Manifest manifest = read_manifest(DARKROOM_TEST_DATA "/models/tiny");
+  return manifest;
+}
+
+std::string fault_after(const std::function<void(Settings&)>& change) {
+  Settings settings = default_settings(tiny());
+  change(settings);
+  try {
+    check_settings(settings, tiny());
+    return "";
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+}
+
+TEST(Settings, OfTheModelAreAccepted) {
+  EXPECT_EQ(fault_after([](Settings&) {}), "");
+}
+
+TEST(Settings, ThatCannotBeAreRefusedWithTheReason) {
+  struct Case {
+    std::function<void(Settings&)> change;
+    std::string said;
+  };
+  const std::vector<Case> cases = {
+      {[](Settings& s) { s.width = 65; },
+       "width 65 is no multiple of 2, as this model needs; nearest: 64 or 66"},
+      {[](Settings& s) { s.height = 0; }, "height 0 is no multiple of 2, as this model needs; nearest: 2"},
+      {[](Settings& s) { s.sampler = "ddpn"; }, "did you mean 'ddpm'"},
+      {[](Settings& s) { s.schedule = "leadin"; }, "did you mean 'leading'"},
+      {[](Settings& s) { s.steps = 1001; }, "1001 steps; this model allows 1 to 1000"},
+      {[](Settings& s) { s.steps = 1000; }, "would start at timestep 1000"},  // leading, with an offset of 1
+      {[](Settings& s) { s.sampler = "ddpm", s.eta = 0.5; }, "--eta has no effect on sampler 'ddpm'"},
+      {[](Settings& s) { s.sampler = "ddpm", s.prev = "next"; }, "--prev has no effect on sampler 'ddpm'"},
+      {[](Settings& s) { s.variance = "fixed_large"; }, "--variance has no effect on sampler 'ddim'"},
+      {[](Settings& s) { s.sampler = "ddpm", s.variance = "learned_range"; }, "has learned no variance"},
+  };
+  for (const Case& c : cases) {
+    const std::string fault = fault_after(c.change);
+    EXPECT_NE(fault.find(c.said), std::string::npos) << "expected: " << c.said << "\nsaid: " << fault;
+  }
+}
+
+TEST(Settings, EpsilonAtZeroSignalIsRefused) {
+  Manifest manifest = tiny();
+  manifest.stages.front().schedule.zero_terminal_snr = true;
+  Settings settings = default_settings(manifest);
+  EXPECT_NO_THROW(check_settings(settings, manifest));  // leading: starts at timestep 801
+  settings.schedule = "trailing";
+  EXPECT_THROW(check_settings(settings, manifest), UsageError);
+}
+
+TEST(Memory, GrowsWithPixelsBatchGuidanceAndPrecision) {
+  Settings settings = default_settings(tiny());
+  settings.width = settings.height = 8192;
+  const auto activations = [&](int64_t batch, at::ScalarType precision) {
+    return estimate_memory(tiny(), settings, batch, {.precision = precision}).activations;
+  };
+  const int64_t guided = activations(1, at::kFloat);
+  EXPECT_EQ(activations(4, at::kFloat), 4 * guided);
+  EXPECT_EQ(activations(1, at::kBFloat16), guided / 2);
+  settings.cfg_scale = 1;
+  EXPECT_LT(activations(1, at::kFloat), guided);
+  settings.width = 64;
+  EXPECT_LT(activations(1, at::kFloat), guided / 100);
+}
+
+}  // namespace
+}  // namespace darkroom
