@@ -13,7 +13,7 @@ fail() {
   exit 1
 }
 
-"$cmake" --install "$build" --prefix "$work/first" >"$work/log" || fail "cmake --install: $(cat "$work/log")"
+"$cmake" --install "$build" --prefix "$work/first" >"$work/log" 2>&1 || fail "cmake --install: $(cat "$work/log")"
 mv "$work/first" "$work/moved"
 home="$work/moved"
 
