@@ -71,6 +71,13 @@ def trained(folder) -> Classifier:
     return model.eval()
 
 
+def export(folder) -> None:
+    """classifier.ts: TorchScript for other programs; pictures in [-1, 1] -> (object, colour) logits, any batch."""
+    path = folder / "classifier.ts"
+    torch.jit.trace(trained(folder), torch.zeros(2, 3, scenes.SIDE, scenes.SIDE)).save(str(path.with_suffix(".tmp")))
+    path.with_suffix(".tmp").replace(path)
+
+
 def train(folder, minutes=None) -> None:
     if (folder / "classifier.pt").exists():
         return
@@ -104,5 +111,6 @@ def train(folder, minutes=None) -> None:
             common.save_atomically({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "budget": budget.state()}, state_path)
             model.train()
     common.save_atomically(model.eval().state_dict(), folder / "classifier.pt")
+    export(folder)
     held, pictures = scenes.batch(np.random.default_rng(100), 4000, held=True)
     log(final=True, seconds=budget.elapsed, scenes=4000, **accuracy(model, to_tensor(pictures), held))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -64,8 +65,6 @@ class Budget:
 
 def learning_rate(fraction: float, step: int, peak: float, warmup: int = 100, hold: float = 0.4) -> float:
     """Linear warm-up, constant up to `hold` of the budget, then a cosine down to 1 % of the peak."""
-    import math
-
     decay = max(0.0, (fraction - hold) / (1 - hold))
     return peak * min(1.0, (step + 1) / warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * decay)))
 

@@ -3,7 +3,7 @@
 
 evaluate.py pipeline DIR [--steps N] [--cfg-scale X]     draws and judges held-out pairs with diffusers' pipeline
 evaluate.py prompts FILE                                 writes the prompts of the evaluation as JSON lines, for another program
-evaluate.py pictures FILE [--pictures DIR]               judges PNG files: JSON lines with "file", "object", "colour" """
+evaluate.py pictures FILE                                judges PNG files: JSON lines with "file", "object", "colour", or darkroom --json """
 
 import argparse
 import json
@@ -49,7 +49,17 @@ def verdict(pictures: np.ndarray, objects: list[int], colours: list[int], folder
     names = [thing.name for thing in scenes.objects()]
     wrong = [f"{names[o]}->{names[s]}" for o, s, ok in zip(objects, seen_objects.tolist(), right.tolist()) if not ok]
     colour = (seen_colours == torch.tensor(colours)).float().mean().item()
-    return {"pictures": len(pictures), "object": right.float().mean().item(), "colour": colour, "confused": wrong[:20]}, seen_objects
+    likeness = float(np.mean([_likeness(picture, thing) for picture, thing in zip(pictures, objects)]))
+    return {
+        "pictures": len(pictures), "object": right.float().mean().item(), "colour": colour, "likeness": likeness, "confused": wrong[:20],
+    }, seen_objects  # fmt: skip
+
+
+def _likeness(picture: np.ndarray, object_: int) -> float:
+    """PSNR to the nearest rendering: the large object in every size and place it is trained in, on the picture's own background."""
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    nearest = min(np.square(candidate - picture).mean() for candidate in scenes.renderings(object_, np.median(border, 0)))
+    return 10 * np.log10(255**2 / nearest)
 
 
 def held_out_pairs(pipe, folder, count=COUNT, steps=None, guidance=None, sheet=None, change=False) -> dict:
@@ -84,27 +94,36 @@ def _pipeline(folder, path, steps, guidance, count) -> None:
 
 
 def _prompts(path: Path) -> None:
+    """Each held-out pair ("asked"), and the same seed with another object ("other")."""
     with path.open("w", encoding="utf-8") as file:
         for object_, colour, seed in pairs(COUNT):
             for kind, thing in (("asked", object_), ("other", other_object(object_))):
-                row = {"id": f"{kind}-{seed}", "prompt": captions.plain(thing, colour), "seed": seed}
+                row = {"id": f"{kind}-{seed}", "prompt": captions.plain(thing, colour), "seed": seed, "kind": kind}
                 row |= {"object": scenes.objects()[thing].name, "colour": scenes.COLOUR_NAMES[colour]}
                 file.write(json.dumps(row) + "\n")
 
 
-def _pictures(folder, path: Path, where: Path) -> None:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _file_of(row: dict, where: Path) -> Path:
+    """"file" is relative to the list, darkroom's "path" to the current folder."""
+    return where / row["file"] if "file" in row else Path(row["path"])
+
+
+def _pictures(folder, path: Path) -> None:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [{"kind": "asked", "seed": None} | line | line.get("extras", {}) for line in lines]
     index = {thing.name: thing.index for thing in scenes.objects()}
-    pictures = np.stack([np.asarray(Image.open(where / row["file"]).convert("RGB")) for row in rows])
-    objects, colours = [index[row["object"]] for row in rows], [scenes.COLOUR_NAMES.index(row["colour"]) for row in rows]
-    figures, seen = verdict(pictures, objects, colours, folder)
-    by_seed: dict = {}
-    for row, answer in zip(rows, seen.tolist()):
-        by_seed.setdefault((row.get("seed"), row["colour"]), []).append(answer)
-    doubles = [answers for (seed, _), answers in by_seed.items() if seed is not None and len(answers) == 2]
-    if doubles:
-        figures["changed"] = sum(a != b for a, b in doubles) / len(doubles)
-    common.Log(folder, "evaluate")(**figures)
+    answers: dict = {}
+    for kind in sorted({row["kind"] for row in rows}):
+        some = [row for row in rows if row["kind"] == kind]
+        pictures = np.stack([np.asarray(Image.open(_file_of(row, path.parent)).convert("RGB")) for row in some])
+        objects, colours = [index[row["object"]] for row in some], [scenes.COLOUR_NAMES.index(row["colour"]) for row in some]
+        figures, seen = verdict(pictures, objects, colours, folder)
+        common.Log(folder, "evaluate")(kind=kind, **figures)
+        answers[kind] = {row["seed"]: answer for row, answer in zip(some, seen.tolist())}
+    if "other" in answers:
+        both = answers["asked"].keys() & answers["other"].keys()
+        changed = sum(answers["asked"][seed] != answers["other"][seed] for seed in both)
+        common.Log(folder, "evaluate")(pairs=len(both), changed=changed / len(both))
 
 
 def main() -> None:
@@ -112,7 +131,6 @@ def main() -> None:
     parser.add_argument("mode", choices=["pipeline", "prompts", "pictures"])
     parser.add_argument("path", type=Path)
     parser.add_argument("--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)")
-    parser.add_argument("--pictures", type=Path, help="folder that the files are relative to (default: that of FILE)")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
     parser.add_argument("--count", type=int, default=COUNT)
@@ -123,7 +141,7 @@ def main() -> None:
     elif options.mode == "prompts":
         _prompts(options.path)
     else:
-        _pictures(options.folder, options.path, options.pictures or options.path.parent)
+        _pictures(options.folder, options.path)
 
 
 if __name__ == "__main__":

@@ -89,20 +89,34 @@ def draw_scene(random: np.random.Generator, held: bool | None = False) -> Scene:
             return scene
 
 
+def _compose(glyph: np.ndarray, colour: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The glyph on a flat colour, moved from the centre."""
+    image = np.empty((SIDE, SIDE, 3), np.float32)
+    image[:] = np.clip(colour, 0, 255)
+    height, width = glyph.shape[:2]
+    top, left = (SIDE - height) // 2 + down, (SIDE - width) // 2 + right
+    window = image[top : top + height, left : left + width]
+    window *= 1 - glyph[..., 3:] / 255
+    window += glyph[..., :3]
+    return image
+
+
 def render(scene: Scene, random: np.random.Generator) -> np.ndarray:
     """The scene as SIDE x SIDE x 3 bytes; place, size and colour vary a little."""
     low, high = SIZES[SIZE_NAMES[scene.size]]
     glyph = _glyph_at(scene.object, int(random.integers(low, high + 1)))
     colour = np.array(COLOURS[COLOUR_NAMES[scene.colour]]) + random.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3)
-    image = np.empty((SIDE, SIDE, 3), np.float32)
-    image[:] = np.clip(colour, 0, 255)
-    height, width = glyph.shape[:2]
-    top = (SIDE - height) // 2 + int(random.integers(-PLACE_JITTER, PLACE_JITTER + 1))
-    left = (SIDE - width) // 2 + int(random.integers(-PLACE_JITTER, PLACE_JITTER + 1))
-    window = image[top : top + height, left : left + width]
-    window *= 1 - glyph[..., 3:] / 255
-    window += glyph[..., :3]
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    down, right = (int(random.integers(-PLACE_JITTER, PLACE_JITTER + 1)) for _ in range(2))
+    return np.clip(_compose(glyph, colour, down, right) + 0.5, 0, 255).astype(np.uint8)
+
+
+def renderings(object_: int, colour: np.ndarray):
+    """Every size and place of the large object, as floats."""
+    low, high = SIZES["large"]
+    for side in range(low, high + 1):
+        for down in range(-PLACE_JITTER, PLACE_JITTER + 1):
+            for right in range(-PLACE_JITTER, PLACE_JITTER + 1):
+                yield _compose(_glyph_at(object_, side), colour, down, right)
 
 
 def batch(random: np.random.Generator, count: int, held: bool | None = False):
