@@ -44,4 +44,5 @@ size="$(du --summarize --bytes "$home" | cut -f 1)"
 ((size <= limit)) || fail "$size bytes are more than $limit"
 
 env -i "$home/bin/darkroom" --version >"$work/version" || fail "darkroom --version exits with $?"
+grep -q '^darkroom [0-9]' "$work/version" || fail "darkroom --version prints: $(cat "$work/version")"
 echo "$size bytes, ${#needed[@]} libraries, $(cat "$work/version")"
