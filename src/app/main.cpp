@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "app/check.h"
 #include "app/command_line.h"
 #include "app/console.h"
 #include "app/inspect.h"
@@ -40,6 +41,7 @@ ExitCode dispatch(const std::string& program, const std::vector<std::string>& wo
     print(inspect(argument_of(words, "a .png file, a .safetensors file or a model")));
     return ExitCode::success;
   }
+  if (!words.empty() && words.front() == "check") return check({words.begin() + 1, words.end()});
   const Options options = parse_command_line(words);
   if (options.help || options.version) {
     print(options.help ? help_text() : "darkroom " + std::string(kVersion));
