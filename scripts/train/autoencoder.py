@@ -1,10 +1,11 @@
-"""The autoencoder: diffusers' AutoencoderKL at down-factor 4 with 4 latent channels, deterministic, its latents normalised in its own weights."""
+"""The autoencoder: diffusers' AutoencoderKL at down-factor 4 with 4 latent channels.
+
+It is deterministic, and its latents are normalised in its own weights."""
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import nn
-from torch.nn import functional as F
 
 import classifier
 import common
@@ -16,13 +17,13 @@ CONFIG = dict(
     block_out_channels=(16, 32, 64), down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
     mid_block_add_attention=False, scaling_factor=1.0, force_upcast=False,
 )  # fmt: skip
-STEPS, BATCH, PEAK = 7000, 8, 2e-3
+STEPS, BATCH, PEAK = 3000, 8, 2e-3
 LATENT_NOISE = 0.05  # of the latents' deviation, so that the decoder forgives the denoiser
 LOG_VARIANCE = -30.0
 
 
 def build() -> AutoencoderKL:
-    """A new autoencoder that starts as an (approximate) identity: shortcuts and samplers pass pixels through, residual branches are weak."""
+    """A new autoencoder that starts near the identity: shortcuts and samplers pass pixels, residual branches are weak."""
     model = AutoencoderKL(**CONFIG)
 
     def pass_through(conv: nn.Conv2d, average: bool = False) -> None:
@@ -53,7 +54,7 @@ def latents_of(model: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     difference = output - target
-    edges = (difference[..., 1:] - difference[..., :-1]).abs().mean() + (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
+    edges = difference.diff(dim=3).abs().mean() + difference.diff(dim=2).abs().mean()
     return difference.abs().mean() + 0.5 * edges + difference.square().mean()
 
 
@@ -145,11 +146,22 @@ def fit(model, folder, stage, parameters, minutes, steps, peak, encoder_moves) -
         if budget.step % 500 == 0:
             log(step=budget.step, **figures(average.module, folder, 200, f"{stage}.png"))
             common.save_atomically(
-                {"model": model.state_dict(), "average": average.module.state_dict(), "optimizer": optimizer.state_dict(), "budget": budget.state()},
+                {
+                    "model": model.state_dict(),
+                    "average": average.module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "budget": budget.state(),
+                },
                 state_path,
             )
     _finish(average.module, folder, log, encoder_moves)
-    log(final=True, seconds=budget.elapsed, steps=budget.step, scenes=500, **figures(trained(folder), folder, sheet=f"{stage}.png"))
+    log(
+        final=True,
+        seconds=budget.elapsed,
+        steps=budget.step,
+        scenes=500,
+        **figures(trained(folder), folder, sheet=f"{stage}.png"),
+    )
 
 
 def _finish(model, folder, log, encoder_moves) -> None:
@@ -157,5 +169,7 @@ def _finish(model, folder, log, encoder_moves) -> None:
         log(latent_deviations=normalise(model.eval(), np.random.default_rng(3)))
         common.save_atomically(model.state_dict(), folder / "autoencoder.pt")
         return
-    tuned = {name: value for name, value in model.state_dict().items() if name.startswith(("decoder.", "post_quant_conv."))}
+    tuned = {
+        name: value for name, value in model.state_dict().items() if name.startswith(("decoder.", "post_quant_conv."))
+    }
     common.save_atomically(tuned, folder / "decoder.pt")

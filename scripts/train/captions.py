@@ -5,7 +5,11 @@ import numpy as np
 import scenes
 
 NO_ARTICLE = {"grapes", "cherries", "ice cream", "sunshine", "pizza"}
-SIZE_WORDS = {"large": ("big", "large", "huge"), "medium": ("medium-sized", "medium"), "small": ("small", "tiny", "little")}
+SIZE_WORDS = {
+    "large": ("big", "large", "huge"),
+    "medium": ("medium-sized", "medium"),
+    "small": ("small", "tiny", "little"),
+}
 STATED_LARGE = 0.1  # how often a large object is called so
 ADJECTIVE = 0.25
 UNSTATED_WHITE = 0.6
@@ -18,7 +22,9 @@ STATED = (
     ("{n} on {ac} background", 1.5), ("a picture of {o} on {ac} background", 1), ("an emoji of {o} on {ac} background", 0.7),
     ("a drawing of {o} on {ac} background", 0.5), ("{n} emoji, {c} background", 0.5), ("{o} in front of {ac} wall", 0.5),
 )  # fmt: skip
-UNSTATED = (("{o}", 4), ("{n}", 3), ("a picture of {o}", 1), ("an emoji of {o}", 0.7), ("a drawing of {o}", 0.5), ("{n} emoji", 0.5))
+UNSTATED = (
+    ("{o}", 4), ("{n}", 3), ("a picture of {o}", 1), ("an emoji of {o}", 0.7), ("a drawing of {o}", 0.5), ("{n} emoji", 0.5),
+)  # fmt: skip
 
 
 def _pick(random: np.random.Generator, weighted):

@@ -1,4 +1,6 @@
-"""The judge: a small CNN that names the object and the background colour of a picture. It sees rendered scenes only, never a generated one."""
+"""The judge: a small CNN that names the object and the background colour of a picture.
+
+It is trained on rendered scenes only, never on a generated picture. Its weights are kept at half precision (0.5 MB)."""
 
 import numpy as np
 import torch
@@ -45,7 +47,11 @@ def _disturb(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
     amount = torch.rand(len(pictures), 1, 1, 1, generator=generator)
     pictures = pictures.lerp(blurred, amount)
-    noise = torch.randn(pictures.shape, generator=generator) * 0.12 * torch.rand(len(pictures), 1, 1, 1, generator=generator)
+    noise = (
+        torch.randn(pictures.shape, generator=generator)
+        * 0.12
+        * torch.rand(len(pictures), 1, 1, 1, generator=generator)
+    )
     return pictures * (1 + 0.1 * (torch.rand(len(pictures), 1, 1, 1, generator=generator) - 0.5)) + noise
 
 
@@ -107,10 +113,15 @@ def train(folder, minutes=None) -> None:
         budget.step += 1
         if budget.step % 250 == 0:
             held, pictures = scenes.batch(np.random.default_rng(99), 1000, held=True)
-            log(step=budget.step, seconds=budget.elapsed, loss=loss.item(), **accuracy(model, to_tensor(pictures), held))
-            common.save_atomically({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "budget": budget.state()}, state_path)
+            log(
+                step=budget.step, seconds=budget.elapsed, loss=loss.item(), **accuracy(model, to_tensor(pictures), held)
+            )
+            common.save_atomically(
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "budget": budget.state()}, state_path
+            )
             model.train()
-    common.save_atomically(model.eval().state_dict(), folder / "classifier.pt")
+    common.save_atomically(model.half().state_dict(), folder / "classifier.pt")
+    model = trained(folder)
     export(folder)
     held, pictures = scenes.batch(np.random.default_rng(100), 4000, held=True)
     log(final=True, seconds=budget.elapsed, scenes=4000, **accuracy(model, to_tensor(pictures), held))

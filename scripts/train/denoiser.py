@@ -99,7 +99,13 @@ def train(folder, minutes=None) -> None:
         budget.step += 1
         losses.append(loss.item())
         if budget.step % 100 == 0:
-            log(step=budget.step, seconds=budget.elapsed, loss=sum(losses) / len(losses), fraction=budget.fraction, latents=len(bank.scenes))
+            log(
+                step=budget.step,
+                seconds=budget.elapsed,
+                loss=sum(losses) / len(losses),
+                fraction=budget.fraction,
+                latents=len(bank.scenes),
+            )
             losses = []
             bank.refresh()
         if budget.step % SAVE_EVERY == 0:
@@ -107,14 +113,20 @@ def train(folder, minutes=None) -> None:
         if budget.step % LOOK_EVERY == 0:
             log(step=budget.step, **_look(folder))
     _save(model, average, optimizer, budget, folder, state_path)
-    log(final=True, steps=budget.step, seconds=budget.elapsed, **_look(folder))
+    log(final=True, step=budget.step, seconds=budget.elapsed, **_look(folder))
     state_path.unlink()
 
 
 def _save(model, average, optimizer, budget, folder, state_path) -> None:
     common.save_atomically(average.module.state_dict(), folder / "denoiser.pt")
     common.save_atomically(
-        {"model": model.state_dict(), "average": average.module.state_dict(), "optimizer": optimizer.state_dict(), "budget": budget.state()}, state_path
+        {
+            "model": model.state_dict(),
+            "average": average.module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "budget": budget.state(),
+        },
+        state_path,
     )
 
 

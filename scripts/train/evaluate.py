@@ -3,7 +3,8 @@
 
 evaluate.py pipeline DIR [--steps N] [--cfg-scale X]     draws and judges held-out pairs with diffusers' pipeline
 evaluate.py prompts FILE                                 writes the prompts of the evaluation as JSON lines, for another program
-evaluate.py pictures FILE                                judges PNG files: JSON lines with "file", "object", "colour", or darkroom --json """
+evaluate.py pictures FILE                                judges PNG files; FILE has JSON lines with "file", "object" and
+                                                         "colour", or is what darkroom --json printed"""
 
 import argparse
 import json
@@ -23,7 +24,9 @@ COUNT, BATCH = 200, 25
 
 def pairs(count: int) -> list[tuple[int, int, int]]:
     """`count` (object, colour, seed): the held-out pairs of every object in turn, with seeds counting up."""
-    every = [[(o, c) for c in range(len(scenes.COLOUR_NAMES)) if scenes.held_out(o, c)] for o in range(len(scenes.objects()))]
+    every = [
+        [(o, c) for c in range(len(scenes.COLOUR_NAMES)) if scenes.held_out(o, c)] for o in range(len(scenes.objects()))
+    ]
     rows = [(thing, turn) for turn in range(-(-count // len(every))) for thing in every][:count]
     return [(*thing[turn % len(thing)], 1000 + i) for i, (thing, turn) in enumerate(rows)]
 
@@ -38,7 +41,13 @@ def draw(pipe, prompts: list[str], seeds: list[int], steps: int, guidance: float
     found = []
     for start in range(0, len(prompts), BATCH):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + BATCH]]
-        output = pipe(prompts[start : start + BATCH], generator=generators, num_inference_steps=steps, guidance_scale=guidance, output_type="np")
+        output = pipe(
+            prompts[start : start + BATCH],
+            generator=generators,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            output_type="np",
+        )
         found.append((output.images * 255).round().astype(np.uint8))
     return np.concatenate(found)
 
@@ -56,14 +65,18 @@ def verdict(pictures: np.ndarray, objects: list[int], colours: list[int], folder
 
 
 def _likeness(picture: np.ndarray, object_: int) -> float:
-    """PSNR to the nearest rendering: the large object in every size and place it is trained in, on the picture's own background."""
+    """PSNR to the nearest rendering: the large object in each size and place, on the picture's own background."""
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    nearest = min(np.square(candidate - picture).mean() for candidate in scenes.renderings(object_, np.median(border, 0)))
+    nearest = min(
+        np.square(candidate - picture).mean() for candidate in scenes.renderings(object_, np.median(border, 0))
+    )
     return 10 * np.log10(255**2 / nearest)
 
 
 def held_out_pairs(pipe, folder, count=COUNT, steps=None, guidance=None, sheet=None, change=False) -> dict:
-    """Object and colour accuracy on held-out pairs; with `change` also how often the same seed shows another object for another object's prompt."""
+    """Object and colour accuracy on held-out pairs.
+
+    With `change` also how often the same seed shows another object when the prompt names another."""
     import pipeline
 
     steps, guidance = steps or pipeline.STEPS, pipeline.GUIDANCE if guidance is None else guidance
@@ -90,7 +103,9 @@ def _pipeline(folder, path, steps, guidance, count) -> None:
 
     pipe = StableDiffusionPipeline.from_pretrained(path, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    common.Log(folder, "evaluate")(**held_out_pairs(pipe, folder, count, steps, guidance, sheet="evaluate.png", change=True))
+    common.Log(folder, "evaluate")(
+        **held_out_pairs(pipe, folder, count, steps, guidance, sheet="evaluate.png", change=True)
+    )
 
 
 def _prompts(path: Path) -> None:
@@ -104,7 +119,7 @@ def _prompts(path: Path) -> None:
 
 
 def _file_of(row: dict, where: Path) -> Path:
-    """"file" is relative to the list, darkroom's "path" to the current folder."""
+    """ "file" is relative to the list, darkroom's "path" to the current folder."""
     return where / row["file"] if "file" in row else Path(row["path"])
 
 
@@ -116,7 +131,10 @@ def _pictures(folder, path: Path) -> None:
     for kind in sorted({row["kind"] for row in rows}):
         some = [row for row in rows if row["kind"] == kind]
         pictures = np.stack([np.asarray(Image.open(_file_of(row, path.parent)).convert("RGB")) for row in some])
-        objects, colours = [index[row["object"]] for row in some], [scenes.COLOUR_NAMES.index(row["colour"]) for row in some]
+        objects, colours = (
+            [index[row["object"]] for row in some],
+            [scenes.COLOUR_NAMES.index(row["colour"]) for row in some],
+        )
         figures, seen = verdict(pictures, objects, colours, folder)
         common.Log(folder, "evaluate")(kind=kind, **figures)
         answers[kind] = {row["seed"]: answer for row, answer in zip(some, seen.tolist())}
@@ -130,7 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["pipeline", "prompts", "pictures"])
     parser.add_argument("path", type=Path)
-    parser.add_argument("--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)"
+    )
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
     parser.add_argument("--count", type=int, default=COUNT)

@@ -21,7 +21,12 @@ def train(folder, minutes=None) -> None:
             continue
         truth, pictures = scenes.batch(np.random.default_rng((6, part)), PART)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = torch.cat([autoencoder.latents_of(model, to_tensor(some)).float() for some in np.array_split(pictures, PART // 64)])
+            latents = torch.cat(
+                [
+                    autoencoder.latents_of(model, to_tensor(some)).float()
+                    for some in np.array_split(pictures, PART // 64)
+                ]
+            )
         facts = torch.tensor([(s.object, s.colour, s.size) for s in truth])
         common.save_atomically({"latents": latents.half(), "facts": facts}, path)
         log(part=part, mean=latents.mean((0, 2, 3)).tolist(), deviation=latents.std((0, 2, 3)).tolist())

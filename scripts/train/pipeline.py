@@ -36,5 +36,7 @@ def train(folder, minutes=None) -> None:
         os.rename(final, old)
     os.rename(new, final)
     shutil.rmtree(old, ignore_errors=True)
-    counts = {name: sum(p.numel() for p in getattr(pipe, name).parameters()) for name in ("text_encoder", "unet", "vae")}
+    counts = {
+        name: sum(p.numel() for p in getattr(pipe, name).parameters()) for name in ("text_encoder", "unet", "vae")
+    }
     common.Log(folder, "pipeline")(**counts, megabytes_fp16=sum(counts.values()) * 2 / 1e6)

@@ -1,4 +1,4 @@
-"""Scenes: one Noto Color Emoji glyph on a flat background, with the facts a caption needs. Composed in a fraction of a millisecond."""
+"""Scenes: one Noto Color Emoji glyph on a flat background, with the facts a caption needs."""
 
 import csv
 import functools
@@ -42,13 +42,16 @@ class Scene:
     size: int
 
 
+def _words(cell: str) -> tuple[str, ...]:
+    return tuple(part for part in cell.split(",") if part)
+
+
 @functools.cache
 def objects() -> tuple[Object, ...]:
-    split = lambda text: tuple(part for part in text.split(",") if part)
     with (Path(__file__).parent / "objects.tsv").open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         return tuple(
-            Object(i, row["emoji"], row["name"], split(row["other_names"]), split(row["adjectives"]))
+            Object(i, row["emoji"], row["name"], _words(row["other_names"]), _words(row["adjectives"]))
             for i, row in enumerate(rows)
         )
 
@@ -75,7 +78,9 @@ def _glyph_at(object_: int, longer_side: int) -> np.ndarray:
     glyph = _glyph(object_)
     scale = longer_side / max(glyph.size)
     width, height = (max(1, round(side * scale)) for side in glyph.size)
-    return np.asarray(glyph.resize((width, height), Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS), np.float32)
+    return np.asarray(
+        glyph.resize((width, height), Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS), np.float32
+    )
 
 
 def draw_scene(random: np.random.Generator, held: bool | None = False) -> Scene:

@@ -1,6 +1,7 @@
-"""The text encoder: transformers' CLIPTextModel in miniature, trained to say object, background colour and size from its last states.
+"""The text encoder: transformers' CLIPTextModel in miniature.
 
-Words that no caption uses have zero embeddings, and such words are sprinkled over the captions in training: an unknown word is ignored."""
+It is trained to tell object, background colour and size from its last states. Words that no caption uses have zero
+embeddings, and such words are sprinkled over the captions in training: an unknown word is ignored."""
 
 import numpy as np
 import torch
@@ -70,7 +71,10 @@ def _figures(model, read_out, tokenizer, held) -> dict:
     ends = (ids == CONFIG["eos_token_id"]).int().argmax(1)
     answers = read_out(states[torch.arange(len(ids)), ends])
     name = "held_" if held else "seen_"
-    return {name + key: (a.argmax(1) == t).float().mean().item() for key, a, t in zip(("object", "colour", "size"), answers, _targets(truth))}
+    return {
+        name + key: (a.argmax(1) == t).float().mean().item()
+        for key, a, t in zip(("object", "colour", "size"), answers, _targets(truth))
+    }
 
 
 def trained(folder) -> CLIPTextModel:
@@ -114,6 +118,14 @@ def train(folder, minutes=None) -> None:
         optimizer.step()
         budget.step += 1
         if budget.step % 50 == 0:
-            log(step=budget.step, seconds=budget.elapsed, loss=loss.item(), **_figures(model, read_out, tokenizer, True))
+            log(
+                step=budget.step, seconds=budget.elapsed, loss=loss.item(), **_figures(model, read_out, tokenizer, True)
+            )
     common.save_atomically(model.state_dict(), folder / "text_encoder.pt")
-    log(final=True, seconds=budget.elapsed, steps=budget.step, **_figures(model, read_out, tokenizer, False), **_figures(model, read_out, tokenizer, True))
+    log(
+        final=True,
+        seconds=budget.elapsed,
+        steps=budget.step,
+        **_figures(model, read_out, tokenizer, False),
+        **_figures(model, read_out, tokenizer, True),
+    )

@@ -15,7 +15,9 @@ STAGES = ["classifier", "autoencoder", "text_encoder", "latents", "decoder", "de
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["all", *STAGES])
-    parser.add_argument("--folder", type=Path, default=common.DEFAULT_FOLDER, help="checkpoints and logs (default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default=common.DEFAULT_FOLDER, help="checkpoints and logs (default: %(default)s)"
+    )
     parser.add_argument("--minutes", type=float, help="wall-clock budget of the stage, instead of its number of steps")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
