@@ -1,0 +1,61 @@
+"""Options that cannot be: refused with exit 2 before a model is loaded, with nothing left behind."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--steps", "20x"], "--steps: '20x' is not a whole number (allowed: 1 to 1000)"),
+        (["--steps", "-1"], "--steps: -1 is out of range (allowed: 1 to 1000)"),
+        (["--steps", "0"], "--steps: 0 is out of range"),
+        (["--steps", "1e9"], "--steps: '1e9' is not a whole number"),
+        (["--steps", "1000000000"], "--steps: 1000000000 is out of range"),
+        (["-W", "-1"], "--width: -1 is out of range (allowed: 8 to 16384)"),
+        (["-W", "0"], "--width: 0 is out of range"),
+        (["-W", "100000", "-H", "100000"], "--width: 100000 is out of range"),
+        (["-W", "17"], "17 is no multiple of 2"),
+        (["--cfg-scale", "nan"], "--cfg-scale: 'nan' is not a number"),
+        (["--eta", "inf"], "--eta: "),
+        (["-s", "4294967296"], "--seed: 4294967296 is out of range (allowed: -1 to 4294967295)"),
+        (["--sampler", "ddin"], "unknown sampler 'ddin'; did you mean 'ddim'?"),
+        (["--schedule", "trail"], "unknown schedule 'trail' (allowed: leading, "),
+        (["--eta", "0.5", "--sampler", "ddpm"], "--eta has no effect on sampler 'ddpm'"),
+        (["--precision", "fp8"], "unknown precision 'fp8'"),
+        (["--device", "cudda"], "unknown device 'cudda'; did you mean 'cuda'?"),
+        (["--stepz", "3"], "unknown option '--stepz'; did you mean '--steps'?"),
+        (["--steps"], "--steps"),
+        (["second"], "unexpected 'second'; put quotes around a prompt of several words"),
+        (["-b", "2", "-o", "x.png"], "needs a placeholder"),
+        (["-b", "2", "--name", "{slug}.png"], "needs a placeholder"),
+        (["--name", "{sed}.png"], "unknown placeholder 'sed'; did you mean 'seed'?"),
+        (["--name", "../{seed}.png"], "must lie in the output folder"),
+        (["--config", "nothing.conf"], "nothing.conf"),
+    ],
+)
+def test_refused(darkroom, words, message):
+    result = darkroom.make("a prompt", *words)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("darkroom: error: ")
+    assert message in result.err
+    assert list(darkroom.folder.iterdir()) == []
+
+
+def test_a_configuration_file_is_named_with_its_line(darkroom):
+    darkroom.write("my.conf", "seed = 1\nsteps = many\n")
+    result = darkroom.make("x", "--config", "my.conf")
+    assert result.code == 2
+    assert "my.conf:2: steps: 'many' is not a whole number" in result.err
+
+
+def test_a_run_needs_a_prompt_and_one_source_of_it(darkroom):
+    assert "no prompt" in darkroom.make().err
+    assert "not both" in darkroom.make("x", "-f", "p.txt").err
+
+
+def test_a_picture_too_large_for_the_memory(darkroom):
+    result = darkroom.make("x", "-W", "16384", "-H", "16384", "--batch-size", "64", "-b", "64")
+    assert result.code == 6
+    assert "needs about" in result.err and "are available" in result.err
+    assert darkroom.files() == []
