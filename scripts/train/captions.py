@@ -27,6 +27,23 @@ UNSTATED = (
 )  # fmt: skip
 
 
+# Words that no caption uses but people do: each takes the embedding of the word it stands for. Plurals are added to these.
+SAME_AS = {
+    "gray": "grey", "violet": "purple", "magenta": "pink", "turquoise": "teal", "cyan": "teal",
+    "crimson": "red", "scarlet": "red", "navy": "blue", "azure": "blue", "emerald": "green", "lime": "green", "puppies": "puppy",
+    "kittens": "kitten", "doggy": "dog", "pup": "puppy", "auto": "car", "vehicle": "car", "butterflies": "butterfly",
+    "snowmen": "snowman", "strawberries": "strawberry", "hut": "house", "photo": "picture",
+    "photograph": "picture", "image": "picture", "painting": "drawing", "sketch": "drawing", "illustration": "drawing",
+}  # fmt: skip
+
+
+def same_as() -> dict[str, str]:
+    """SAME_AS and the regular plurals of one-word names."""
+    names = [name for thing in scenes.objects() for name in (thing.name, *thing.other_names) if name.isalpha()]
+    plurals = {name + ("es" if name.endswith(("s", "h", "x")) else "s"): name for name in names}
+    return plurals | SAME_AS
+
+
 def _pick(random: np.random.Generator, weighted):
     weights = np.array([weight for _, weight in weighted], float)
     return weighted[random.choice(len(weighted), p=weights / weights.sum())][0]

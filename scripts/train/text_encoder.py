@@ -47,6 +47,19 @@ def _sprinkle(ids: torch.Tensor, unknown: torch.Tensor, random: np.random.Genera
     return ids
 
 
+@torch.no_grad()
+def _add_synonyms(model: CLIPTextModel, tokenizer) -> list[str]:
+    """Unused words that mean a used one take its embedding; returns those words. Words of several tokens stay unknown."""
+    rows = model.get_input_embeddings().weight
+    added = []
+    for word, known in captions.same_as().items():
+        (new, old) = (tokenizer(text).input_ids[1:-1] for text in (word, known))
+        if len(new) == len(old) == 1 and not rows[new[0]].any() and rows[old[0]].any():
+            rows[new[0]] = rows[old[0]]
+            added.append(word)
+    return added
+
+
 class ReadOut(nn.Module):
     """What the last states are trained to tell; thrown away afterwards."""
 
@@ -121,6 +134,7 @@ def train(folder, minutes=None) -> None:
             log(
                 step=budget.step, seconds=budget.elapsed, loss=loss.item(), **_figures(model, read_out, tokenizer, True)
             )
+    log(synonyms=_add_synonyms(model, tokenizer))
     common.save_atomically(model.state_dict(), folder / "text_encoder.pt")
     log(
         final=True,
