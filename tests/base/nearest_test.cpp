@@ -10,6 +10,7 @@ const std::vector<std::string> kSamplers = {"ddim", "ddpm", "dpmpp_2m", "euler",
 TEST(NearestName, FindsSlipsOfTheKeyboard) {
   EXPECT_EQ(nearest_name("eular", kSamplers), "euler");
   EXPECT_EQ(nearest_name("dppm", kSamplers), "ddpm");
+  EXPECT_EQ(nearest_name("ddmi", kSamplers), "ddim");
   EXPECT_EQ(nearest_name("dpmp_2m", kSamplers), "dpmpp_2m");
   EXPECT_EQ(nearest_name("dpmpp_2ms", kSamplers), "dpmpp_2m");
 }

@@ -9,8 +9,9 @@ namespace darkroom {
 /// Equal, ignoring case (ASCII).
 bool same_word(std::string_view a, std::string_view b);
 
-/// The candidate with the smallest edit distance (Levenshtein, ignoring case) to `name`, or "" if none is
-/// near enough to be a likely slip of the keyboard (more than a third of the letters differ).
+/// The candidate with the smallest edit distance to `name` (letters inserted, left out, replaced or swapped,
+/// ignoring case), or "" if none is near enough to be a likely slip of the keyboard (more than a third of the
+/// letters differ).
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 /// "unknown WHAT 'NAME'; did you mean 'X'? (allowed: a, b, c)", for errors about names.
