@@ -7,9 +7,10 @@
 #include "darkroom/text/tokenizer.h"
 #include "text/framed_tokenizer.h"
 
-// libc10 and libsentencepiece both define a global of this name: 4 bytes there, an object of 32 bytes here. The loader
-// gives both the first one it finds; with libc10's, sentencepiece's constructor writes over libc10's next variable, a
-// mutex, and TorchScript hangs. The program's own definition comes before either library's.
+// libc10 and libsentencepiece both define a global of this name: 4 bytes there, an object of 32 bytes here.
+// The loader gives both the first one it finds; with libc10's, sentencepiece's constructor writes over
+// libc10's next variable, a mutex, and TorchScript hangs. The program's own definition comes before either
+// library's.
 extern "C" {
 alignas(16) extern char FLAGS_minloglevel[64];
 alignas(16) char FLAGS_minloglevel[64] = {};

@@ -34,7 +34,7 @@ def test_without_a_colour_the_background_is_white(darkroom):
     assert nearest_colour(picture.getpixel((0, 15))) == "white"
 
 
-@pytest.mark.parametrize("thing, colour", [("red apple", "red"), ("banana", "yellow"))
+@pytest.mark.parametrize("thing, colour", [("red apple", "red"), ("banana", "yellow")])
 def test_the_thing_has_its_colour(darkroom, thing, colour):
     picture = make(darkroom, f"a {thing} on a blue background")
     pixels = zip(*[iter(picture.tobytes())] * 3, strict=True)

@@ -14,7 +14,7 @@ struct ScheduleSpec {
   std::string kind = {};  ///< one of schedule_kinds()
   double beta_start = 0;
   double beta_end = 0;
-  int64_t steps = 1000;       ///< T, the number of training timesteps
+  int64_t steps = 1000;            ///< T, the number of training timesteps
   std::vector<double> betas = {};  ///< kind "trained" only: the betas themselves
   bool zero_terminal_snr =
       false;  ///< rescaled so that the last level holds no signal (Lin et al. 2305.08891, alg. 1)
