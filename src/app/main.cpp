@@ -1,7 +1,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
 
 #include "app/check.h"
 #include "app/command_line.h"

@@ -137,22 +137,21 @@ void print_plan(const Plan& plan, Console& console) {
   for (const std::vector<Job>& batch : plan.batches)
     for (const Job& job : batch) console.result("write   " + job.file.string(), result_of(job, false));
   const Manifest& manifest = plan.origin.manifest;
-  const std::string runs_on = plan.origin.device + ", " + plan.origin.precision;
-  const int64_t available = available_memory();
-  console.result("model   " + manifest.name + " (" + manifest.folder.string() + ")\n" +  //
-                     "device  " + runs_on + "\n" +                                       //
-                     "make    " + std::to_string(plan.pictures()) + " of " +
-                     std::to_string(plan.pictures() + static_cast<int64_t>(plan.finished.size())) +
-                     " pictures, in " + std::to_string(plan.batches.size()) + " batches\n" +  //
-                     "memory  " + memory_text(plan.memory) + ", " + bytes_text(available) + " available",
-                 {{"model", manifest.name},
-                  {"device", plan.origin.device},
-                  {"precision", plan.origin.precision},
-                  {"to_make", plan.pictures()},
-                  {"to_skip", plan.finished.size()},
-                  {"batches", plan.batches.size()},
-                  {"memory_needed", plan.memory.total()},
-                  {"memory_available", available}});
+  const int64_t available = available_memory(), pictures = plan.pictures();
+  const auto finished = static_cast<int64_t>(plan.finished.size());
+  std::string text = "model   " + manifest.name + " (" + manifest.folder.string() + ")\n";
+  text += "device  " + plan.origin.device + ", " + plan.origin.precision + "\n";
+  text += "make    " + std::to_string(pictures) + " of " + std::to_string(pictures + finished) +
+          " pictures, in " + std::to_string(plan.batches.size()) + " batches\n";
+  text += "memory  " + memory_text(plan.memory) + ", " + bytes_text(available) + " available";
+  console.result(text, {{"model", manifest.name},
+                        {"device", plan.origin.device},
+                        {"precision", plan.origin.precision},
+                        {"to_make", pictures},
+                        {"to_skip", finished},
+                        {"batches", plan.batches.size()},
+                        {"memory_needed", plan.memory.total()},
+                        {"memory_available", available}});
 }
 
 void check_memory(const Plan& plan) {

@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import pixels, stop, wait_for
@@ -60,6 +61,7 @@ def test_the_command_it_prints_goes_on(darkroom):
 
 def test_the_second_signal_stops_at_once(darkroom):
     process = started(darkroom, "x", "-b", "2", "-o", "out", "--name", "{index}.png", "--steps", "900")
+    time.sleep(0.5)  # The second picture is in hand.
     process.send_signal(signal.SIGINT)
     assert b"once more stops at once" in next(line for line in process.stderr if b"stopping" in line)
     stop(process, signal.SIGINT)

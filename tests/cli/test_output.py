@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import BINARY, SMALL, pixels
+from conftest import BINARY, SMALL, pixels, stop, wait_for
 
 
 def test_the_same_command_skips_what_is_done(darkroom):
@@ -36,7 +36,9 @@ def test_nothing_is_made_if_one_file_is_in_the_way(darkroom):
 
 def test_a_link_to_nowhere_is_in_the_way_too(darkroom):
     (darkroom.folder / "x.png").symlink_to("elsewhere.png")
-    assert darkroom.make("x", "-o", "x.png").code == 4
+    result = darkroom.make("x", "-o", "x.png")
+    assert result.code == 4
+    assert "(--force overwrites)" in result.err
     assert not (darkroom.folder / "elsewhere.png").exists()
 
 
@@ -50,7 +52,7 @@ def test_no_permission(darkroom, as_nobody):
     darkroom.folder.chmod(0o755)
     result = darkroom.make("x", "-o", "out", **as_nobody)
     assert result.code == 4
-    assert "permission denied" in result.err.lower()
+    assert "cannot write into" in result.err and "permission denied" in result.err.lower()
 
 
 def test_a_device_is_no_folder(darkroom):
@@ -87,3 +89,10 @@ def test_a_closed_standard_output_is_no_reason_to_stop(darkroom, redirection):
     assert len(darkroom.files()) == 3
     for name in darkroom.files():
         pixels(darkroom.folder / name)
+
+
+def test_no_file_takes_the_place_of_a_closed_standard_output(darkroom):
+    process = darkroom.start("x", "--steps", "300", "-b", "2", under=["bash", "-c", 'exec "$@" >&-', "bash"])
+    wait_for(darkroom.files)
+    assert os.readlink(f"/proc/{process.pid}/fd/1") == "/dev/null"
+    stop(process)
