@@ -1,5 +1,6 @@
 #include "app/run.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "app/command_line.h"
@@ -97,8 +98,9 @@ class Runner {
 
 /// The command that goes on where this one stopped.
 std::string resuming_command(const std::string& program, std::vector<std::string> words, const Plan& plan) {
+  const auto options_end = std::find(words.begin(), words.end(), "--");
+  if (plan.seed_drawn) words.insert(options_end, {"--seed", std::to_string(plan.options.seed)});
   words.insert(words.begin(), program);
-  if (plan.seed_drawn) words.insert(words.end(), {"--seed", std::to_string(plan.options.seed)});
   return shell_line(words) + (plan.options.prompt == "-" ? "   (with the same standard input)" : "");
 }
 
@@ -123,7 +125,8 @@ ExitCode run(const std::string& program, const std::vector<std::string>& words) 
   if (plan.seed_drawn) console.notice("seed " + std::to_string(plan.options.seed));
   for (const Job& job : plan.finished) console.result(job.file.string(), result_of(job, true));
   auto good = static_cast<int64_t>(plan.finished.size());
-  if (good > 0) console.notice(std::to_string(good) + " pictures are there already and are skipped");
+  const std::string of_all = " of " + std::to_string(plan.pictures() + good) + " pictures are there";
+  if (good > 0) console.notice(std::to_string(good) + of_all + " already and are skipped");
   if (plan.batches.empty()) {
     console.check_results();
     return exit_code(plan.failures, good);
@@ -135,7 +138,7 @@ ExitCode run(const std::string& program, const std::vector<std::string>& words) 
   const bool finished = runner.make_pictures();
   good += runner.written();
   if (!finished)
-    throw InterruptedError("interrupted; " + std::to_string(good) + " pictures are there; this goes on:\n" +
+    throw InterruptedError("interrupted; " + std::to_string(good) + of_all + "; this goes on:\n" +
                            resuming_command(program, words, runner.plan()));
   const ExitCode code = exit_code(runner.failures(), good);
   if (code == ExitCode::success) console.check_results();

@@ -43,7 +43,7 @@ def test_the_first_signal_finishes_the_picture_in_hand(darkroom, how):
     assert 0 < len(done) < 100
     for name in done:
         pixels(darkroom.folder / name)
-    assert f"{len(done)} pictures are there" in errors.decode()
+    assert f"{len(done)} of 100 pictures are there" in errors.decode()
 
 
 def test_the_command_it_prints_goes_on(darkroom):
@@ -55,7 +55,7 @@ def test_the_command_it_prints_goes_on(darkroom):
     done = len(darkroom.files())
     result = subprocess.run(["bash", "-c", command], cwd=darkroom.folder, env=darkroom.environment, capture_output=True)
     assert result.returncode == 0, result.stderr
-    assert f"{done} pictures are there already" in result.stderr.decode()
+    assert f"{done} of 6 pictures are there already" in result.stderr.decode()
     assert len(darkroom.files()) == 6
 
 
