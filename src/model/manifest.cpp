@@ -1,7 +1,9 @@
 #include "darkroom/model/manifest.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/file.h"
@@ -24,8 +26,9 @@ std::string file_name(JsonReader& reader, const fs::path& folder) {
   const std::string name = reader.text("file");
   if (name.empty() || fs::path(name).filename() != name || name == "." || name == "..")
     reader.fail("file", "is '" + name + "'; a file name without folders is needed");
-  if (!fs::exists(folder / name))
-    reader.fail("file", "names '" + name + "', which is not in the model's folder");
+  std::error_code error;
+  if (!fs::is_regular_file(folder / name, error))
+    reader.fail("file", "names '" + name + "', which is no file in the model's folder");
   return name;
 }
 
@@ -49,9 +52,14 @@ Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
   network.file = file_name(reader, folder);
   network.sha256 = hash(reader);
   network.inputs = reader.texts("inputs");
+  if (network.inputs.empty()) reader.fail("inputs", "is empty");
   network.outputs = reader.texts("outputs");
+  if (network.outputs.empty()) reader.fail("outputs", "is empty");
   network.stored_precision = one_of(reader, "stored_precision", precisions);
   if (reader.has("precisions")) network.precisions = reader.texts("precisions");
+  for (const std::string& precision : network.precisions)
+    if (std::ranges::find(precisions, precision) == precisions.end())
+      reader.fail("precisions", "holds an " + unknown_name("word", precision, precisions));
   network.parameters = reader.integer("parameters", 0, INT64_MAX);
   network.activation_bytes_per_pixel = reader.number("activation_bytes_per_pixel");
   if (network.activation_bytes_per_pixel < 0) reader.fail("activation_bytes_per_pixel", "is negative");
@@ -99,6 +107,11 @@ ScheduleSpec read_schedule(JsonReader reader) {
   if (reader.has("betas")) schedule.betas = reader.numbers("betas");
   if (reader.has("zero_terminal_snr")) schedule.zero_terminal_snr = reader.boolean("zero_terminal_snr");
   reader.finish();
+  try {
+    NoiseSchedule{schedule};
+  } catch (const ModelError& error) {
+    reader.fail("kind", std::string("makes no schedule: ") + error.what());
+  }
   return schedule;
 }
 
@@ -121,6 +134,23 @@ const Manifest::Network& network_named(JsonReader& reader, const char* key, cons
   return network->second;
 }
 
+// Channels, rows, columns: a count, "h/COUNT" and "w/COUNT".
+void check_state(const JsonReader& reader, const std::vector<std::string>& state) {
+  static const std::array patterns = {std::regex("[1-9][0-9]{0,3}"), std::regex("h/[1-9][0-9]{0,3}"),
+                                      std::regex("w/[1-9][0-9]{0,3}")};
+  if (state.size() != patterns.size() ||
+      !std::ranges::equal(state, patterns, [](const auto& size, const auto& pattern) {
+        return std::regex_match(size, pattern);
+      }))
+    reader.fail("state", "must be like [\"4\", \"h/8\", \"w/8\"]: channels, height and width over a count");
+}
+
+double positive(JsonReader& reader, const char* key) {
+  const double value = reader.number(key);
+  if (!(value > 0)) reader.fail(key, "is " + std::to_string(value) + "; more than 0 is needed");
+  return value;
+}
+
 Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
   Manifest::Stage stage;
   stage.kind = one_of(reader, "kind", {"diffusion"});
@@ -132,18 +162,21 @@ Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
     if (role != "sample" && role != "timestep" && !conditioned)
       reader.fail("denoiser", "needs the input '" + role + "', which no conditioning feeds");
   }
+  if (denoiser.outputs.size() != 1) reader.fail("denoiser", "has several outputs; one is needed");
   stage.state = reader.texts("state");
+  check_state(reader, stage.state);
   stage.prediction = known(reader, "prediction", find_prediction_type);
   if (reader.has("variance")) stage.variance = known(reader, "variance", find_variance);
   stage.schedule = read_schedule(reader.object("schedule"));
   if (reader.has("steps_offset"))
     stage.steps_offset = reader.integer("steps_offset", 0, stage.schedule.steps - 1);
   if (reader.has("set_alpha_to_one")) stage.set_alpha_to_one = reader.boolean("set_alpha_to_one");
-  if (reader.has("clip_sample")) stage.clip_sample = reader.number("clip_sample");
+  if (reader.has("clip_sample")) stage.clip_sample = positive(reader, "clip_sample");
   if (reader.has("thresholding")) {
     JsonReader threshold = reader.object("thresholding");
-    stage.threshold_ratio = threshold.number("ratio");
-    stage.threshold_max = threshold.number("max");
+    stage.threshold_ratio = positive(threshold, "ratio");
+    if (*stage.threshold_ratio > 1) threshold.fail("ratio", "is over 1");
+    stage.threshold_max = positive(threshold, "max");
     threshold.finish();
   }
   reader.finish();
@@ -153,7 +186,9 @@ Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
 Manifest::Output read_output(JsonReader reader, const Manifest& manifest) {
   Manifest::Output output;
   output.decoder = reader.text("decoder");
-  network_named(reader, "decoder", manifest);
+  const Manifest::Network& decoder = network_named(reader, "decoder", manifest);
+  if (decoder.inputs.size() != 1 || decoder.outputs.size() != 1)
+    reader.fail("decoder", "must have one input and one output");
   output.scale = reader.number("scale");
   if (output.scale == 0) reader.fail("scale", "is 0");
   if (reader.has("shift")) output.shift = reader.number("shift");

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <sstream>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
@@ -10,6 +11,7 @@
 #include "model/conditioner.h"
 #include "model/load.h"
 #include "model/settings.h"
+#include "nn/libtorch_error.h"
 
 namespace darkroom {
 namespace {
@@ -65,10 +67,18 @@ Image to_image(const at::Tensor& decoded) {
       static_cast<int>(pixels.size(1)), static_cast<int>(pixels.size(0)), {bytes, bytes + pixels.numel()}};
 }
 
+std::string shape_text(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.sizes();
+  return text.str();
+}
+
 bool finite(const at::Tensor& tensor) { return tensor.isfinite().all().item<bool>(); }
 
-bool constant(const Image& image) {
-  return std::ranges::adjacent_find(image.rgb, std::ranges::not_equal_to()) == image.rgb.end();
+bool one_colour(const Image& image) {
+  for (size_t i = 3; i < image.rgb.size(); ++i)
+    if (image.rgb[i] != image.rgb[i % 3]) return false;
+  return true;
 }
 
 }  // namespace
@@ -83,7 +93,9 @@ struct Pipeline::Parts {
         decoder(load_network(manifest, manifest.output.decoder, o.device, o.precision)) {}
 
   BranchInputs encode(const std::vector<Request>& requests, bool guided);
-  Outcome decode(const at::Tensor& latents);
+  Outcome decode(const at::Tensor& latents, const Settings& settings);
+  std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
+                                const StepObserver& observer);
 
   Manifest manifest;
   Options options;
@@ -104,14 +116,18 @@ BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, bool 
 }
 
 // latents (C, h, w) -> picture, or why there is none.
-Outcome Pipeline::Parts::decode(const at::Tensor& latents) {
+Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
   if (!finite(latents)) return {{}, "the denoiser returned values that are no numbers (NaN or Inf)"};
   const at::Tensor scaled = latents.unsqueeze(0) / manifest.output.scale + manifest.output.shift;
   const std::string& role = decoder.spec().inputs.front();
   const at::Tensor decoded = decoder.run({{role, scaled}}).at(decoder.spec().outputs.front())[0];
+  if (decoded.sizes() != at::IntArrayRef({3, settings.height, settings.width}))
+    throw ModelError("network '" + decoder.spec().name + "' made a picture of shape " + shape_text(decoded) +
+                     " instead of [3, " + std::to_string(settings.height) + ", " +
+                     std::to_string(settings.width) + "]; output.factor or state in model.json may be wrong");
   if (!finite(decoded)) return {{}, "the decoder returned values that are no numbers (NaN or Inf)"};
   Outcome outcome{to_image(decoded), ""};
-  if (constant(outcome.image)) outcome.fault = "the picture is one flat grey";
+  if (one_colour(outcome.image)) outcome.fault = "the picture is one flat colour";
   return outcome;
 }
 
@@ -122,29 +138,37 @@ Pipeline::~Pipeline() = default;
 
 const Manifest& Pipeline::manifest() const { return parts_->manifest; }
 
-std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vector<Request>& requests,
-                                        const StepObserver& observer) {
-  check_settings(settings, parts_->manifest);
-  const Manifest::Stage& stage = parts_->manifest.stages.front();
-  const SamplerInfo& sampler = find_sampler(settings.sampler);
+std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const std::vector<Request>& requests,
+                                               const StepObserver& observer) {
+  const Manifest::Stage& stage = manifest.stages.front();
   const Walk walk = walk_of(settings, stage);
 
   std::vector<uint32_t> seeds;
   for (const Request& request : requests) seeds.push_back(request.seed);
   SeededNoise noise(seeds, state_shape(stage, settings.width, settings.height),
                     find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
-                    at::TensorOptions(at::kFloat).device(parts_->options.device));
+                    at::TensorOptions(at::kFloat).device(options.device));
 
-  Network& denoiser = parts_->denoiser;
-  BranchInputs inputs = parts_->encode(requests, settings.cfg_scale > 1);
+  BranchInputs inputs = encode(requests, settings.cfg_scale > 1);
   const Denoise denoise =
       denoiser_of(settings, stage, branches_of(denoiser, denoiser.spec().outputs.front(), std::move(inputs)));
-  const at::Tensor latents = sampler.function(denoise, noise.draw() * walk.init_scale, walk, noise,
-                                              sampler_options_of(settings), observer);
+  const at::Tensor latents = find_sampler(settings.sampler)
+                                 .function(denoise, noise.draw() * walk.init_scale, walk, noise,
+                                           sampler_options_of(settings), observer);
 
   std::vector<Outcome> outcomes;
-  for (const at::Tensor& image : latents.unbind(0)) outcomes.push_back(parts_->decode(image));
+  for (const at::Tensor& image : latents.unbind(0)) outcomes.push_back(decode(image, settings));
   return outcomes;
+}
+
+std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vector<Request>& requests,
+                                        const StepObserver& observer) {
+  check_settings(settings, parts_->manifest);
+  try {
+    return parts_->generate(settings, requests, observer);
+  } catch (const c10::Error& error) {
+    throw_libtorch_error("model '" + parts_->manifest.name + "'", error);
+  }
 }
 
 }  // namespace darkroom

@@ -1,7 +1,5 @@
 #include "model/settings.h"
 
-#include <charconv>
-
 #include "darkroom/base/error.h"
 
 namespace darkroom {
@@ -19,18 +17,6 @@ void check_size(const char* what, int64_t pixels, int64_t factor) {
 void refuse_unread(bool given, bool read, const char* option, std::string_view sampler) {
   if (given && !read)
     throw UsageError(std::string(option) + " has no effect on sampler '" + std::string(sampler) + "'");
-}
-
-// "4", "h/8": a count, or the height or width over a count.
-int64_t state_size(const std::string& text, int64_t width, int64_t height) {
-  const bool scaled = text.starts_with("h/") || text.starts_with("w/");
-  const std::string_view digits = std::string_view(text).substr(scaled ? 2 : 0);
-  int64_t count = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-  if (error != std::errc() || end != digits.data() + digits.size() || count < 1)
-    throw ModelError("stages[0].state holds '" + text + "'; a count, \"h/COUNT\" or \"w/COUNT\" is needed");
-  if (!scaled) return count;
-  return (text[0] == 'h' ? height : width) / count;
 }
 
 }  // namespace
@@ -96,9 +82,8 @@ Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Bran
 }
 
 std::vector<int64_t> state_shape(const Manifest::Stage& stage, int64_t width, int64_t height) {
-  std::vector<int64_t> shape;
-  for (const std::string& size : stage.state) shape.push_back(state_size(size, width, height));
-  return shape;
+  const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
+  return {count(stage.state[0]), height / count(stage.state[1]), width / count(stage.state[2])};
 }
 
 }  // namespace darkroom

@@ -74,6 +74,30 @@ TEST_F(ManifestTest, NamesTheKeyAtFault) {
       {[](json& j) { j["networks"]["unet"]["stored_precision"] = "fp23"; }, "networks.unet.stored_precision"},
       {[](json& j) { j["networks"]["unet"]["inputs"].push_back("pooled"); },
        "'pooled', which no conditioning"},
+      {[](json& j) { j["networks"]["unet"]["outputs"] = json::array(); }, "networks.unet.outputs is empty"},
+      {[](json& j) { j["networks"]["unet"]["precisions"] = {"fp31"}; }, "networks.unet.precisions holds"},
+      {[](json& j) {
+         j["networks"]["unet"]["outputs"] = {"a", "b"};
+       },
+       "stages[0].denoiser has several outputs"},
+      {[](json& j) { j["networks"]["text"]["file"] = std::string(300, 'a'); },
+       "networks.text.file names 'aaa"},
+      {[](json& j) {
+         j["stages"][0]["state"] = {"4", "h/8"};
+       },
+       "stages[0].state must be"},
+      {[](json& j) {
+         j["stages"][0]["state"] = {"4", "hh/8", "w/8"};
+       },
+       "stages[0].state must be"},
+      {[](json& j) { j["stages"][0]["schedule"]["beta_start"] = 5; },
+       "stages[0].schedule.kind makes no schedule"},
+      {[](json& j) { j["stages"][0]["clip_sample"] = 0; }, "stages[0].clip_sample is 0"},
+      {[](json& j) {
+         j["stages"][0]["thresholding"] = {{"ratio", 2}, {"max", 1}};
+       },
+       "thresholding.ratio is over 1"},
+      {[](json& j) { j["output"]["decoder"] = "unet"; }, "output.decoder must have one input"},
       {[](json& j) { j["tokenizers"]["clip"]["kind"] = "clip"; }, "tokenizers.clip.kind"},
       {[](json& j) { j["tokenizers"]["clip"]["length"] = 77.5; }, "tokenizers.clip.length is 77.5"},
       {[](json& j) { j["conditioning"][0]["from"] = {"text.pooled"}; },

@@ -106,6 +106,23 @@ TEST(Pipeline, SaysWhenANetworkReturnsNoNumbers) {
   EXPECT_NE(outcome.fault.find("NaN"), std::string::npos) << outcome.fault;
 }
 
+TEST(Pipeline, SaysWhenTheDecoderMakesAnotherSize) {
+  testing::Collected diagnostics;
+  Manifest manifest = model("tiny");
+  manifest.stages.front().state = {"4", "h/4", "w/4"};
+  Pipeline pipeline(manifest, {}, diagnostics);
+  EXPECT_THROW(pipeline.generate(default_settings(manifest), {kRequests[0]}), ModelError);
+}
+
+// A network with too few channels for a learned variance: libtorch's complaint, under the model's name.
+TEST(Pipeline, TurnsLibtorchsErrorsIntoItsOwn) {
+  testing::Collected diagnostics;
+  Manifest manifest = model("tiny");
+  manifest.stages.front().variance = "learned_range";
+  Pipeline pipeline(manifest, {}, diagnostics);
+  EXPECT_THROW(pipeline.generate(default_settings(manifest), {kRequests[0]}), ModelError);
+}
+
 TEST(Pipeline, LoadsNoFileThatIsNotTheOneDescribed) {
   testing::TemporaryFolder folder;
   fs::copy(DARKROOM_TEST_DATA "/models/tiny", folder.path(), fs::copy_options::recursive);
