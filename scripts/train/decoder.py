@@ -2,7 +2,7 @@
 
 import autoencoder
 
-STEPS, PEAK = 6000, 5e-4
+STEPS, PEAK = 7500, 5e-4
 
 
 def train(folder, minutes=None) -> None:

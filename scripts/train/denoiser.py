@@ -21,7 +21,7 @@ SCHEDULE = dict(
     num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.02, prediction_type="v_prediction",
     timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True, steps_offset=1,
 )  # fmt: skip
-STEPS, BATCH, PEAK = 14000, 32, 1e-3
+STEPS, BATCH, PEAK = 10000, 32, 1e-3
 UNCONDITIONAL = 0.1  # odds of an empty caption, for classifier-free guidance
 MIN_SNR = 5.0
 AVERAGE = 0.999

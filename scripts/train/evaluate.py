@@ -2,6 +2,7 @@
 """Judges generated pictures with the classifier: those of the diffusers pipeline, or PNG files that another program made.
 
 evaluate.py pipeline DIR [--steps N] [--cfg-scale X]     draws and judges held-out pairs with diffusers' pipeline
+evaluate.py captions DIR [--steps N] [--cfg-scale X]     the same for random captions in all phrasings, by size of the object
 evaluate.py prompts FILE                                 writes the prompts of the evaluation as JSON lines, for another program
 evaluate.py pictures FILE                                judges PNG files; FILE has JSON lines with "file", "object" and
                                                          "colour", or is what darkroom --json printed"""
@@ -98,14 +99,35 @@ def train(folder, minutes=None) -> None:
     _pipeline(folder, folder / "pipeline", None, None, COUNT)
 
 
-def _pipeline(folder, path, steps, guidance, count) -> None:
+def _load(path):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(path, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    common.Log(folder, "evaluate")(
-        **held_out_pairs(pipe, folder, count, steps, guidance, sheet="evaluate.png", change=True)
-    )
+    return pipe
+
+
+def _pipeline(folder, path, steps, guidance, count) -> None:
+    figures = held_out_pairs(_load(path), folder, count, steps, guidance, sheet="evaluate.png", change=True)
+    common.Log(folder, "evaluate")(**figures)
+
+
+def _captions(folder, path, steps, guidance, count) -> None:
+    import pipeline
+
+    pipe, random = _load(path), np.random.default_rng(8)
+    for size, name in enumerate(scenes.SIZE_NAMES):
+        drawn = [scenes.draw_scene(random, held=True) for _ in range(count // len(scenes.SIZE_NAMES))]
+        asked = [scenes.Scene(scene.object, scene.colour, size) for scene in drawn]
+        lines = [captions.caption(scene, random) for scene in asked]
+        seeds = list(range(2000, 2000 + len(lines)))
+        pictures = draw(
+            pipe, lines, seeds, steps or pipeline.STEPS, pipeline.GUIDANCE if guidance is None else guidance
+        )
+        figures, _ = verdict(pictures, [s.object for s in asked], [s.colour for s in asked], folder)
+        del figures["likeness"]  # is to large renderings
+        common.Log(folder, "evaluate")(size=name, **figures)
+        scenes.contact_sheet(pictures, 11, 2).save(folder / f"captions-{name}.png")
 
 
 def _prompts(path: Path) -> None:
@@ -146,7 +168,7 @@ def _pictures(folder, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["pipeline", "prompts", "pictures"])
+    parser.add_argument("mode", choices=["pipeline", "captions", "prompts", "pictures"])
     parser.add_argument("path", type=Path)
     parser.add_argument(
         "--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)"
@@ -158,6 +180,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.mode == "pipeline":
         _pipeline(options.folder, options.path, options.steps, options.cfg_scale, options.count)
+    elif options.mode == "captions":
+        _captions(options.folder, options.path, options.steps, options.cfg_scale, options.count)
     elif options.mode == "prompts":
         _prompts(options.path)
     else:
