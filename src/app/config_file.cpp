@@ -8,6 +8,8 @@
 namespace darkroom {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::vector<std::string> config_names() {
   std::vector<std::string> names;
   for (const Option& option : option_table())
@@ -24,6 +26,10 @@ std::string unquoted(std::string_view text) {
 }  // namespace
 
 void read_config(const std::filesystem::path& file, Options& options) {
+  // It is read more than once: first to find the model, then over that model's settings.
+  std::error_code error;
+  if (fs::exists(file, error) && !fs::is_regular_file(file, error) && !fs::is_directory(file, error))
+    throw UsageError("--config: '" + file.string() + "' is a pipe or a device; a file is needed");
   const std::string bytes = read_file(file);
   for (const TextLine& line : text_lines(bytes)) {
     const std::string_view text = trimmed(line.text);

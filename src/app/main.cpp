@@ -37,6 +37,10 @@ std::string argument_of(const std::vector<std::string>& words, const char* argum
 }
 
 ExitCode dispatch(const std::string& program, const std::vector<std::string>& words) {
+  if (std::ranges::any_of(words, [](const auto& word) { return word == "-h" || word == "--help"; })) {
+    print(help_text());
+    return ExitCode::success;
+  }
   if (!words.empty() && words.front() == "list") {
     print(list(argument_of(words, "samplers, schedules or models")));
     return ExitCode::success;
@@ -47,8 +51,8 @@ ExitCode dispatch(const std::string& program, const std::vector<std::string>& wo
   }
   if (!words.empty() && words.front() == "check") return check({words.begin() + 1, words.end()});
   const Options options = parse_command_line(words);
-  if (options.help || options.version) {
-    print(options.help ? help_text() : "darkroom " + std::string(kVersion));
+  if (options.version) {
+    print("darkroom " + std::string(kVersion));
     return ExitCode::success;
   }
   return run(program, words);
@@ -77,6 +81,6 @@ int main_of(const std::string& program, const std::vector<std::string>& words) {
 
 int main(int argc, char** argv) {
   darkroom::fill_closed_streams();
-  darkroom::catch_signals();
+  darkroom::ignore_closed_pipes();
   return darkroom::main_of(argv[0], std::vector<std::string>(argv + 1, argv + argc));
 }

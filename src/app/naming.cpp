@@ -77,7 +77,9 @@ void check_template(const std::string& name) {
   if (path.stem().empty() || path.filename() == ".png") throw UsageError(where + ": names no file");
 }
 
-bool has_placeholder(const std::string& name) { return name.find('{') != std::string::npos; }
+bool is_png_name(const std::string& name) {
+  return name.size() >= 4 && same_word(std::string_view(name).substr(name.size() - 4), ".png");
+}
 
 std::filesystem::path expand_template(const std::string& name, const NameValues& values) {
   const std::filesystem::path path =

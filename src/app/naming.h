@@ -23,7 +23,8 @@ const std::vector<std::string>& placeholders();
 /// unknown placeholder (the nearest is offered).
 void check_template(const std::string& name);
 
-bool has_placeholder(const std::string& name);
+/// Whether the name ends in .png, in capitals or not.
+bool is_png_name(const std::string& name);
 
 /// A checked template with its placeholders replaced. Throws UsageError where a part of the result is longer
 /// than file systems allow (255 bytes).

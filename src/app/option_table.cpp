@@ -104,7 +104,7 @@ std::vector<Option> make_table() {
        picture,
        &Options::cfg_scale,
        "X",
-       "how closely to follow the prompt; 1: no guidance; default: the model's",
+       "how closely to follow the prompt; at most 1: no guidance; default: the model's",
        0,
        1000},
       {"sampler",

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 Output find_output(const Options& options) {
   const fs::path given = options.output;
   std::error_code error;
-  if (!options.output.ends_with(".png") || fs::is_directory(given, error)) {
+  if (!is_png_name(options.output) || fs::is_directory(given, error)) {
     check_template(options.name);
     return {given, options.name};
   }

@@ -54,6 +54,11 @@ std::vector<Job> without_finished(std::vector<Job> jobs, Plan& plan) {
       rest.push_back(std::move(job));
       continue;
     }
+    if (plan.options.no_metadata)
+      throw OutputError(
+          "'" + job.file.string() +
+          "' exists already, and --no-metadata leaves no way to tell whether it is this picture "
+          "(--force overwrites)");
     const std::string unlike =
         difference(recorded_in(job.file), record_of(job, plan), plan.options.precision == "auto");
     if (!unlike.empty())

@@ -23,7 +23,7 @@ std::string typed(const json& value, const std::string& key) {
 /// A key that names an option sets it; any other is kept. A null value leaves the option as it was.
 void apply(const std::string& key, const json& value, Prompt& prompt) {
   const Option* option = find_option(key);
-  if (!option) {
+  if (!option || option->scope == Scope::command) {
     prompt.extras[key] = value;
     return;
   }
@@ -54,13 +54,16 @@ void read_json_line(std::string_view text, Prompt& prompt) {
   try {
     object = json::parse(text);
   } catch (const json::parse_error& error) {
-    throw UsageError("not JSON: " + std::string(error.what()));
+    throw UsageError("not JSON (column " + std::to_string(error.byte) + ")");
   }
   if (!object.is_object()) throw UsageError("not a JSON object");
   for (const auto& [key, value] : object.items()) apply(key, value, prompt);
   if (prompt.options.prompt) return;
   std::vector<std::string> keys;
-  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  for (const auto& [key, value] : object.items()) {
+    if (value.is_null() && same_word(key, "prompt")) throw UsageError("the prompt is null");
+    keys.push_back(key);
+  }
   const std::string near = nearest_name("prompt", keys);
   throw UsageError("no key 'prompt'" + (near.empty() ? "" : "; is it '" + near + "'?"));
 }

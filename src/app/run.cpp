@@ -96,12 +96,15 @@ class Runner {
   int64_t written_ = 0;
 };
 
-/// The command that goes on where this one stopped.
-std::string resuming_command(const std::string& program, std::vector<std::string> words, const Plan& plan) {
+/// What makes the pictures that are still missing.
+std::string how_to_go_on(const std::string& program, std::vector<std::string> words, const Plan& plan) {
+  if (plan.options.no_metadata || plan.options.force)
+    return "with --no-metadata or --force none can be skipped next time";
   const auto options_end = std::find(words.begin(), words.end(), "--");
   if (plan.seed_drawn) words.insert(options_end, {"--seed", std::to_string(plan.options.seed)});
   words.insert(words.begin(), program);
-  return shell_line(words) + (plan.options.prompt == "-" ? "   (with the same standard input)" : "");
+  return "this goes on:\n" + shell_line(words) +
+         (plan.options.prompt == "-" ? "   (with the same standard input)" : "");
 }
 
 ExitCode exit_code(const std::vector<Failure>& failures, int64_t good) {
@@ -120,7 +123,7 @@ ExitCode run(const std::string& program, const std::vector<std::string>& words) 
   if (plan.options.dry_run) {
     print_plan(plan, console);
     console.check_results();
-    return ExitCode::success;
+    return exit_code(plan.failures, 1);
   }
   if (plan.seed_drawn) console.notice("seed " + std::to_string(plan.options.seed));
   for (const Job& job : plan.finished) console.result(job.file.string(), result_of(job, true));
@@ -134,12 +137,13 @@ ExitCode run(const std::string& program, const std::vector<std::string>& words) 
 
   check_memory(plan);
   set_threads(plan.options.threads);
+  catch_signals();  // until here nothing is lost by stopping at once
   Runner runner(std::move(plan), console);
   const bool finished = runner.make_pictures();
   good += runner.written();
   if (!finished)
-    throw InterruptedError("interrupted; " + std::to_string(good) + of_all + "; this goes on:\n" +
-                           resuming_command(program, words, runner.plan()));
+    throw InterruptedError("interrupted; " + std::to_string(good) + of_all + "; " +
+                           how_to_go_on(program, words, runner.plan()));
   const ExitCode code = exit_code(runner.failures(), good);
   if (code == ExitCode::success) console.check_results();
   return code;

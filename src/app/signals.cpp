@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string_view>
 
 #include "darkroom/base/error.h"
@@ -15,12 +16,20 @@ volatile sig_atomic_t signals_seen = 0;
 void on_signal(int) {
   if (signals_seen) _exit(static_cast<int>(ExitCode::interrupted));
   signals_seen = 1;
+  const int error_in_hand = errno;
   constexpr std::string_view text =
       "\ndarkroom: stopping after the picture in hand; once more stops at once\n";
   [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
+  errno = error_in_hand;
 }
 
 }  // namespace
+
+void ignore_closed_pipes() {
+  struct sigaction action = {};
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);
+}
 
 void catch_signals() {
   struct sigaction action = {};
@@ -31,8 +40,6 @@ void catch_signals() {
     sigaction(signal, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);
   }
-  action.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &action, nullptr);
 }
 
 bool stop_requested() { return signals_seen != 0; }

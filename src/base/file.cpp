@@ -53,7 +53,7 @@ class Sha256 {
 }  // namespace
 
 void write_file(const std::filesystem::path& file, std::span<const uint8_t> bytes, bool overwrite) {
-  TemporaryFile temporary(file, overwrite ? TemporaryFile::Kind::named : TemporaryFile::Kind::unnamed);
+  TemporaryFile temporary(file, TemporaryFile::Kind::unnamed);
   temporary.write(bytes);
   if (overwrite) {
     temporary.publish_over();

@@ -63,10 +63,7 @@ void TemporaryFile::write(std::span<const uint8_t> bytes) {
 void TemporaryFile::publish() {
   finish_data();
   if (name_.empty()) {
-    // linkat(2): the way to name an O_TMPFILE that needs no privilege.
-    const std::string self = "/proc/self/fd/" + std::to_string(file_.get());
-    if (::linkat(AT_FDCWD, self.c_str(), folder_.get(), final_name_.c_str(), AT_SYMLINK_FOLLOW) != 0)
-      fail(errno);
+    link_unnamed(final_name_);
   } else if (::linkat(folder_.get(), name_.c_str(), folder_.get(), final_name_.c_str(), 0) != 0) {
     // FAT and some network file systems have no hard links (EPERM, EOPNOTSUPP), but can rename without
     // replacing.
@@ -87,6 +84,11 @@ void TemporaryFile::publish_over() {
   // rename(2) would put our file in the place of a device or a pipe.
   if (::fstatat(folder_.get(), final_name_.c_str(), &existing, 0) == 0 && !S_ISREG(existing.st_mode))
     throw OutputError("cannot write '" + final_file_.string() + "': is not a regular file");
+  if (name_.empty()) {
+    std::string name = random_name(final_name_);
+    link_unnamed(name);
+    name_ = std::move(name);
+  }
   if (::renameat(folder_.get(), name_.c_str(), folder_.get(), final_name_.c_str()) != 0) fail(errno);
   name_.clear();
   finish_name();
@@ -94,6 +96,12 @@ void TemporaryFile::publish_over() {
 
 void TemporaryFile::fail(int error_number) const {
   throw_cannot<OutputError>("write", final_file_, error_number);
+}
+
+void TemporaryFile::link_unnamed(const std::string& name) {
+  // linkat(2): the way to name an O_TMPFILE that needs no privilege.
+  const std::string self = "/proc/self/fd/" + std::to_string(file_.get());
+  if (::linkat(AT_FDCWD, self.c_str(), folder_.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) fail(errno);
 }
 
 void TemporaryFile::open_named() {

@@ -16,7 +16,7 @@ class TemporaryFile {
  public:
   enum class Kind {
     unnamed,  ///< O_TMPFILE: nothing to find, whatever happens; `named` where the file system has none
-    named     ///< .NAME.<random>.tmp: what rename(2) needs; a kill -9 leaves it behind
+    named     ///< .NAME.<random>.tmp; a kill -9 leaves it behind
   };
 
   TemporaryFile(std::filesystem::path final_file, Kind kind);
@@ -28,7 +28,8 @@ class TemporaryFile {
 
   /// Makes the file durable and gives it its final name, which must be free.
   void publish();
-  /// The same, replacing a file that has the name. For Kind::named only.
+  /// The same, replacing a file that has the name. rename(2) needs a name to start from, so an unnamed file
+  /// gets one, whole, for that moment.
   void publish_over();
 
  private:
@@ -36,6 +37,7 @@ class TemporaryFile {
   void open_named();
   void finish_data();
   void finish_name();
+  void link_unnamed(const std::string& name);
 
   std::filesystem::path final_file_;
   std::string final_name_;  ///< in folder_

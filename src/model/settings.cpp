@@ -46,6 +46,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse_unread(settings.eta != 0, sampler.uses_eta, "--eta", sampler.name);
   refuse_unread(settings.variance != stage.variance, sampler.uses_variance, "--variance", sampler.name);
   refuse_unread(settings.prev != "diffusers", sampler.uses_previous, "--prev", sampler.name);
+  if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
+    throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 

@@ -68,14 +68,14 @@ TEST_F(PromptFile, ABadJsonLineLeavesTheOthers) {
            "{\"prompt\": \"x\", \"steps\": [1]}\n{\"prompt\": \"\xff\"}\n{\"prompt\": \"b\"}\n");
   ASSERT_EQ(prompts.size(), 10u);
   EXPECT_EQ(prompts[0].fault, "");
-  EXPECT_TRUE(prompts[1].fault.starts_with("not JSON: "));
+  EXPECT_TRUE(prompts[1].fault.starts_with("not JSON (column "));
   EXPECT_EQ(prompts[2].fault, "not a JSON object");
   EXPECT_EQ(prompts[3].fault, "no key 'prompt'");
   EXPECT_EQ(prompts[4].fault, "no key 'prompt'; is it 'promt'?");
   EXPECT_EQ(prompts[5].fault, "steps: '20x' is not a whole number (allowed: 1 to 1000)");
   EXPECT_EQ(prompts[6].fault, "model: may be set for the whole run only, with --model");
   EXPECT_EQ(prompts[7].fault, "steps: [1] is neither a text nor a number");
-  EXPECT_TRUE(prompts[8].fault.starts_with("not JSON: "));
+  EXPECT_TRUE(prompts[8].fault.starts_with("not JSON (column "));
   EXPECT_EQ(prompts[9].fault, "");
   EXPECT_EQ(prompts[9].line, 10u);
 }

@@ -35,8 +35,11 @@ unneeded="$(comm -13 <(printf '%s\n' "${needed[@]}" | sort) <(find "$home/lib" -
 
 if command -v dpkg-query >/dev/null; then
   for path in "${needed[@]}"; do
-    package="$(dpkg-query --search "*/$(basename "$path")" | sed -n 's/:.*//p' | head -n 1)"
-    [[ -s "$home/share/darkroom/licenses/$package" ]] || fail "no licence of $package for $(basename "$path")"
+    # Several where a package for another architecture has a file of this name.
+    packages="$(dpkg-query --search "*/$(basename "$path")" | sed -n 's/:.*//p' | sort -u)"
+    licensed=
+    for package in $packages; do [[ ! -s "$home/share/darkroom/licenses/$package" ]] || licensed=yes; done
+    [[ -n "$licensed" ]] || fail "no licence of ${packages//$'\n'/ or } for $(basename "$path")"
   done
 fi
 
