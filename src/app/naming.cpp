@@ -64,7 +64,7 @@ const std::vector<std::string>& placeholders() {
 
 void check_template(const std::string& name) {
   const std::string where = "name template '" + name + "'";
-  if (!name.ends_with(".png")) throw UsageError(where + ": must end in .png");
+  if (!is_png_name(name)) throw UsageError(where + ": must end in .png");
   const std::string plain = replaced(name, [](const std::string& placeholder) {
     for (const std::string& known : placeholders())
       if (known == placeholder) return std::string("x");

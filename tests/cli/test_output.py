@@ -96,3 +96,9 @@ def test_no_file_takes_the_place_of_a_closed_standard_output(darkroom):
     wait_for(darkroom.files)
     assert os.readlink(f"/proc/{process.pid}/fd/1") == "/dev/null"
     stop(process)
+
+
+def test_a_name_in_capitals_is_a_file_too(darkroom):
+    assert darkroom.make("x", "-o", "x.PNG").code == 0
+    assert (darkroom.folder / "x.PNG").is_file()
+    assert "parameters:" in darkroom.run("inspect", "x.PNG").out
