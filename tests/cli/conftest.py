@@ -19,6 +19,11 @@ MODELS = ROOT / "tests" / "models"
 SMALL = ["-m", "tiny", "-t", "1", "--steps", "2", "-W", "16", "-H", "16"]
 
 
+def heed_hangups():
+    """Tests started under nohup would otherwise hand its ignored SIGHUP on to the program."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Result:
     def __init__(self, process):
         self.code = process.returncode
@@ -51,7 +56,7 @@ class Darkroom:
     def start(self, *words, under=()):
         """Starts it without waiting, as an argument of the command `under`."""
         return subprocess.Popen([*under, BINARY, *SMALL, *map(str, words)], cwd=self.folder, env=self.environment,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_hangups)
 
     def write(self, name, content):
         file = self.folder / name
