@@ -53,10 +53,10 @@ class Darkroom:
         """The same, with a model and settings that take milliseconds; `words` come last and win."""
         return self.run(*SMALL, *words, **options)
 
-    def start(self, *words, under=()):
+    def start(self, *words, under=(), **options):
         """Starts it without waiting, as an argument of the command `under`."""
         return subprocess.Popen([*under, BINARY, *SMALL, *map(str, words)], cwd=self.folder, env=self.environment,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_hangups)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_hangups, **options)
 
     def write(self, name, content):
         file = self.folder / name

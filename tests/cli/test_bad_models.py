@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 
 import pytest
+from conftest import MODELS
 
 
 def edit(model, change):
@@ -108,3 +110,13 @@ def test_verbose_says_all_that_libtorch_said(darkroom):
     short, long = (darkroom.make("x", "-m", model, *more).err for more in ([], ["-v"]))
     assert "Traceback" not in short
     assert "Traceback" in long
+
+
+def test_a_damaged_model_does_not_hide_the_others(darkroom):
+    folder = darkroom.copy_model()
+    (folder / "model.json").write_text("{}")
+    shutil.copytree(MODELS / "tiny", darkroom.folder / "sound")
+    darkroom.environment["DARKROOM_MODELS"] = str(darkroom.folder)
+    result = darkroom.run("list", "models")
+    assert result.code == 0
+    assert "unusable" in result.out and "Random weights, epsilon prediction" in result.out

@@ -1,5 +1,7 @@
 """Options that cannot be: refused with exit 2 before a model is loaded, with nothing left behind."""
 
+import os
+
 import pytest
 
 
@@ -59,3 +61,10 @@ def test_a_picture_too_large_for_the_memory(darkroom):
     assert result.code == 6
     assert "needs about" in result.err and "are available" in result.err
     assert darkroom.files() == []
+
+
+def test_a_configuration_from_a_pipe_is_refused(darkroom):
+    os.mkfifo(darkroom.folder / "pipe")
+    result = darkroom.make("x", "--config", "pipe")
+    assert result.code == 2
+    assert "is a pipe or a device" in result.err

@@ -76,3 +76,26 @@ def test_a_signal_ignored_at_the_start_stays_ignored(darkroom):
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(darkroom.files()) == 3
+
+
+def test_kill_while_overwriting_leaves_one_of_the_two_pictures(darkroom):
+    for seed in range(3):
+        process = darkroom.start("x", "-b", "30", "-s", str(seed), "--name", "{index}.png", "--force", "-o", "out")
+        wait_for(lambda: len(darkroom.files()) > 3 or process.poll() is not None)
+        stop(process)
+        for file in darkroom.files():
+            pixels(darkroom.folder / file)
+
+
+def test_a_signal_before_the_work_ends_the_program(darkroom):
+    process = darkroom.start("-", stdin=subprocess.PIPE)
+    time.sleep(0.5)  # It waits for its prompt.
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_without_metadata_it_promises_no_way_to_go_on(darkroom):
+    process = started(darkroom, *SLOW, "-b", "100", "--no-metadata")
+    _, errors = stop(process, signal.SIGINT)
+    assert process.returncode == 75
+    assert b"none can be skipped next time" in errors

@@ -102,3 +102,18 @@ def test_a_name_in_capitals_is_a_file_too(darkroom):
     assert darkroom.make("x", "-o", "x.PNG").code == 0
     assert (darkroom.folder / "x.PNG").is_file()
     assert "parameters:" in darkroom.run("inspect", "x.PNG").out
+
+
+def test_without_metadata_nothing_passes_for_the_picture(darkroom):
+    assert darkroom.make("x", "-s", "1").code == 0
+    again = darkroom.make("x", "-s", "1", "--no-metadata")
+    assert again.code == 4
+    assert "--no-metadata leaves no way to tell" in again.err
+
+
+def test_a_dry_run_tells_of_bad_lines_by_its_code(darkroom):
+    darkroom.write("p.jsonl", '{"prompt": "x"}\n{"prompt": null}\n')
+    result = darkroom.make("-f", "p.jsonl", "--dry-run")
+    assert result.code == 1
+    assert "p.jsonl:2: the prompt is null" in result.err
+    assert darkroom.files() == []
