@@ -19,9 +19,10 @@ MODELS = ROOT / "tests" / "models"
 SMALL = ["-m", "tiny", "-t", "1", "--steps", "2", "-W", "16", "-H", "16"]
 
 
-def heed_hangups():
-    """Tests started under nohup would otherwise hand its ignored SIGHUP on to the program."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def heed_signals():
+    """Tests started under nohup or in a shell's background would hand their ignored signals on to the program."""
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 class Result:
@@ -56,7 +57,7 @@ class Darkroom:
     def start(self, *words, under=(), **options):
         """Starts it without waiting, as an argument of the command `under`."""
         return subprocess.Popen([*under, BINARY, *SMALL, *map(str, words)], cwd=self.folder, env=self.environment,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_hangups, **options)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_signals, **options)
 
     def write(self, name, content):
         file = self.folder / name
@@ -86,7 +87,11 @@ def as_nobody(darkroom):
     for folder in (darkroom.folder, *darkroom.folder.parents):
         if folder.stat().st_uid == os.getuid() and str(folder).startswith(tempfile.gettempdir() + "/"):
             folder.chmod(0o755)
-    if darkroom.run("--version", **options).code != 0:
+    try:
+        usable = darkroom.run("--version", **options).code == 0
+    except PermissionError:
+        usable = False
+    if not usable:
         pytest.skip("the program cannot be read by the user nobody")
     return options
 
