@@ -115,8 +115,6 @@ Tensors Network::run(const Tensors& inputs, bool grad) {
 }
 
 const NetworkSpec& Network::spec() const { return module_->spec; }
-at::Device Network::device() const { return module_->device; }
-at::ScalarType Network::precision() const { return module_->precision; }
 
 std::map<std::string, std::vector<int64_t>> Network::parameters() const {
   std::map<std::string, std::vector<int64_t>> shapes;

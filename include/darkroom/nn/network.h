@@ -42,8 +42,6 @@ class Network {
   Tensors run(const Tensors& inputs, bool grad = false);
 
   const NetworkSpec& spec() const;
-  at::Device device() const;
-  at::ScalarType precision() const;
 
   /// Names and shapes of the parameters, in the diffusers state dict's terms.
   std::map<std::string, std::vector<int64_t>> parameters() const;
