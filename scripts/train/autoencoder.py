@@ -1,4 +1,4 @@
-"""The autoencoder: diffusers' AutoencoderKL at down-factor 4 with 4 latent channels.
+"""The autoencoder: diffusers' AutoencoderKL at down-factor 8 with 8 latent channels.
 
 It is deterministic, and its latents are normalised in its own weights."""
 
@@ -13,11 +13,14 @@ import scenes
 from classifier import to_bytes, to_tensor
 
 CONFIG = dict(
-    in_channels=3, out_channels=3, latent_channels=4, sample_size=scenes.SIDE, layers_per_block=1, norm_num_groups=8,
-    block_out_channels=(16, 32, 64), down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+    in_channels=3, out_channels=3, latent_channels=8, sample_size=scenes.SIDE, layers_per_block=1, norm_num_groups=8,
+    block_out_channels=(16, 32, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
     mid_block_add_attention=False, scaling_factor=1.0, force_upcast=False,
 )  # fmt: skip
-STEPS, BATCH, PEAK = 3000, 8, 2e-3
+RECIPE = common.Recipe(
+    steps=5000, batch=4, peak=2e-3, hold=0.2, weight_decay=1e-4, betas=(0.9, 0.98), average=0.998, save_every=500
+)
+CROP = scenes.SIDE // 2  # every other step trains on four times as many crops of this side: more variety for the same time
 LATENT_NOISE = 0.05  # of the latents' deviation, so that the decoder forgives the denoiser
 LOG_VARIANCE = -30.0
 
@@ -62,8 +65,8 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 def normalise(model: AutoencoderKL, random: np.random.Generator) -> list[float]:
     """Folds each latent channel's mean and deviation into the 1x1 convolutions, so that latents have mean 0 and deviation 1
     with scaling_factor 1, and fixes the posterior's variance at nothing."""
-    pictures = to_tensor(scenes.batch(random, 1000)[1])
-    latents = torch.cat([latents_of(model, part) for part in pictures.split(100)])
+    pictures = to_tensor(scenes.batch(random, 500)[1])
+    latents = torch.cat([latents_of(model, part) for part in pictures.split(50)])
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     count = len(mean)
     before, after = model.quant_conv, model.post_quant_conv
@@ -81,8 +84,10 @@ def figures(model: AutoencoderKL, folder, count: int = 500, sheet: str | None = 
     """PSNR and the judge's opinion of reconstructions of held-out scenes."""
     model.eval()
     truth, pictures = scenes.batch(np.random.default_rng(77), count, held=True)
-    target = to_tensor(pictures)
-    output = torch.cat([model.decode(latents_of(model, part)).sample.clamp(-1, 1) for part in target.split(50)])
+    target, device = to_tensor(pictures), next(model.parameters()).device
+    output = torch.cat(
+        [model.decode(latents_of(model, part.to(device))).sample.clamp(-1, 1).cpu() for part in target.split(50)]
+    )
     if sheet:
         pairs = [image for pair in zip(pictures[:32], to_bytes(output[:32])) for image in pair]
         scenes.contact_sheet(pairs, 16).save(folder / sheet)
@@ -102,74 +107,46 @@ def trained(folder) -> AutoencoderKL:
     return model.eval().requires_grad_(False)
 
 
-def train(folder, minutes=None) -> None:
-    """The whole autoencoder; at the end its latents are normalised."""
-    if (folder / "autoencoder.pt").exists():
-        return
-    torch.manual_seed(2)
-    model = build()
-    fit(model, folder, "autoencoder", list(model.parameters()), minutes, STEPS, PEAK, encoder_moves=True)
+def _pictures(run: common.Run, crops: bool) -> torch.Tensor:
+    count = run.recipe.batch
+    if not crops:
+        return to_tensor(scenes.batch(run.random, count)[1]).to(run.options.device)
+    pictures = scenes.batch(run.random, count * (scenes.SIDE // CROP) ** 2)[1]
+    corners = run.random.integers(0, scenes.SIDE - CROP + 1, (len(pictures), 2))
+    cropped = [picture[y : y + CROP, x : x + CROP] for picture, (y, x) in zip(pictures, corners)]
+    return to_tensor(np.stack(cropped)).to(run.options.device)
 
 
-def fit(model, folder, stage, parameters, minutes, steps, peak, encoder_moves) -> None:
-    log = common.Log(folder, stage)
-    random = np.random.default_rng(2)
-    budget, state_path = common.Budget(steps, minutes), folder / f"{stage}.state.pt"
-    optimizer = torch.optim.AdamW(parameters, lr=peak, weight_decay=1e-4, betas=(0.9, 0.98))
-    average = common.Average(model, 0.998)
-    if state_path.exists():
-        state = common.load(state_path)
-        model.load_state_dict(state["model"])
-        average.module.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        budget.restore(state["budget"])
-        random = np.random.default_rng((2, budget.step))
-    log(parameters=sum(p.numel() for p in model.parameters()))
-    model.train()
-    while budget.fraction < 1:
-        target = to_tensor(scenes.batch(random, BATCH)[1])
-        common.set_learning_rate(optimizer, common.learning_rate(budget.fraction, budget.step, peak, hold=0.2))
-        with torch.autocast("cpu", torch.bfloat16):
+def fit(model: AutoencoderKL, run: common.Run, encoder_moves: bool) -> None:
+    """Trains the parameters that require gradients; without `encoder_moves` on whole pictures only."""
+    for step in run:
+        target = _pictures(run, crops=encoder_moves and step % 2 == 0)
+        with common.autocast(run.options.device):
             with torch.set_grad_enabled(encoder_moves):
                 latents = latents_of(model, target).float()
             noise = torch.randn_like(latents) * latents.detach().std((0, 2, 3), keepdim=True) * LATENT_NOISE
             output = model.decode(latents + noise).sample.float()
-        loss = reconstruction_loss(output, target)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        average.update(model, budget.step)
-        budget.step += 1
-        if budget.step % 25 == 0 and budget.step < 200 or budget.step % 250 == 0:
-            log(step=budget.step, seconds=budget.elapsed, loss=loss.item(), fraction=budget.fraction)
-        if budget.step % 500 == 0:
-            log(step=budget.step, **figures(average.module, folder, 200, f"{stage}.png"))
-            common.save_atomically(
-                {
-                    "model": model.state_dict(),
-                    "average": average.module.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "budget": budget.state(),
-                },
-                state_path,
-            )
-    _finish(average.module, folder, log, encoder_moves)
-    log(
-        final=True,
-        seconds=budget.elapsed,
-        steps=budget.step,
-        scenes=500,
-        **figures(trained(folder), folder, sheet=f"{stage}.png"),
-    )
+        run.learn(reconstruction_loss(output, target))
+        if run.every(500):
+            run.log(step=run.step, **figures(run.result, run.options.folder, 200, f"{run.stage}.png"))
 
 
-def _finish(model, folder, log, encoder_moves) -> None:
-    if encoder_moves:
-        log(latent_deviations=normalise(model.eval(), np.random.default_rng(3)))
-        common.save_atomically(model.state_dict(), folder / "autoencoder.pt")
+def finish(run: common.Run) -> None:
+    folder = run.options.folder
+    run.log(final=True, seconds=run.seconds, scenes=500, **figures(trained(folder), folder, sheet=f"{run.stage}.png"))
+    run.checkpoint.remove()
+
+
+def train(options: common.Options) -> None:
+    """The whole autoencoder; at the end its latents are normalised."""
+    path = options.folder / "autoencoder.pt"
+    if path.exists():
         return
-    tuned = {
-        name: value for name, value in model.state_dict().items() if name.startswith(("decoder.", "post_quant_conv."))
-    }
-    common.save_atomically(tuned, folder / "decoder.pt")
+    torch.manual_seed(2)
+    model = build()
+    run = common.Run(options, "autoencoder", model, RECIPE, seed=2)
+    fit(model, run, encoder_moves=True)
+    result = run.result.cpu().eval()
+    run.log(latent_deviations=normalise(result, np.random.default_rng(3)))
+    common.save_atomically(result.state_dict(), path)
+    finish(run)

@@ -1,15 +1,26 @@
-"""More training for the decoder alone. The encoder does not move, so latents and a denoiser trained on them stay valid."""
+"""More steps for the autoencoder's decoder alone, on whole pictures: the encoder, and so the latents, stay as they are."""
+
+import torch
 
 import autoencoder
+import common
 
-STEPS, PEAK = 7500, 5e-4
+RECIPE = common.Recipe(
+    steps=5000, batch=4, peak=7e-4, hold=0.2, weight_decay=1e-4, betas=(0.9, 0.98), average=0.998, save_every=500
+)
+PARTS = ("decoder.", "post_quant_conv.")
 
 
-def train(folder, minutes=None) -> None:
-    if (folder / "decoder.pt").exists():
+def train(options: common.Options) -> None:
+    path = options.folder / "decoder.pt"
+    if path.exists():
         return
-    model = autoencoder.trained(folder)
-    parameters = [*model.decoder.parameters(), *model.post_quant_conv.parameters()]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    autoencoder.fit(model, folder, "decoder", parameters, minutes, STEPS, PEAK, encoder_moves=False)
+    torch.manual_seed(3)
+    model = autoencoder.trained(options.folder)
+    for name, value in model.named_parameters():
+        value.requires_grad_(name.startswith(PARTS))
+    run = common.Run(options, "decoder", model, RECIPE, seed=12)
+    autoencoder.fit(model, run, encoder_moves=False)
+    tuned = {name: value for name, value in run.result.cpu().state_dict().items() if name.startswith(PARTS)}
+    common.save_atomically(tuned, path)
+    autoencoder.finish(run)

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Judges generated pictures with the classifier: those of the diffusers pipeline, or PNG files that another program made.
+"""Measures a model folder through the real program: draws held-out scenes with darkroom and has the classifier judge them.
 
-evaluate.py pipeline DIR [--steps N] [--cfg-scale X]     draws and judges held-out pairs with diffusers' pipeline
-evaluate.py captions DIR [--steps N] [--cfg-scale X]     the same for random captions in all phrasings, by size of the object
-evaluate.py prompts FILE                                 writes the prompts of the evaluation as JSON lines, for another program
-evaluate.py pictures FILE                                judges PNG files; FILE has JSON lines with "file", "object" and
-                                                         "colour", or is what darkroom --json printed"""
+Prints one JSON line of figures for each set of pictures; the pictures and a contact sheet of each set stay in --pictures."""
 
 import argparse
 import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,172 +19,153 @@ import classifier
 import common
 import scenes
 
-COUNT, BATCH = 200, 25
+# Sets of pictures, with how many the model card's figures are made of.
+COUNTS = {"single": 500, "other": 200, "place": 200, "count": 200, "pair": 200, "phrasing": 200}
 
 
-def pairs(count: int) -> list[tuple[int, int, int]]:
-    """`count` (object, colour, seed): the held-out pairs of every object in turn, with seeds counting up."""
+@dataclass(frozen=True)
+class Case:
+    """One picture to ask for, and the scene it should show."""
+
+    set: str
+    seed: int
+    prompt: str
+    scene: scenes.Scene
+
+
+def pairs(count: int) -> list[tuple[int, int]]:
+    """`count` held-out (object, colour): one of every object, then the next of every object, and so on."""
     every = [
         [(o, c) for c in range(len(scenes.COLOUR_NAMES)) if scenes.held_out(o, c)] for o in range(len(scenes.objects()))
     ]
-    rows = [(thing, turn) for turn in range(-(-count // len(every))) for thing in every][:count]
-    return [(*thing[turn % len(thing)], 1000 + i) for i, (thing, turn) in enumerate(rows)]
+    rows = [(choices, turn) for turn in range(-(-count // len(every))) for choices in every][:count]
+    return [choices[turn % len(choices)] for choices, turn in rows]
 
 
-def other_object(object_: int) -> int:
-    """The object that takes another's place when only the prompt changes and the seed stays."""
-    return (object_ + len(scenes.objects()) // 2) % len(scenes.objects())
+def cases(set_: str, count: int) -> list[Case]:
+    """The scenes of a set. "other" has the seeds and colours of "single" with another object."""
+    random = np.random.default_rng((8, list(COUNTS).index(set_)))
+    things = len(scenes.objects())
+    if set_ == "single":
+        asked = [scenes.Scene(o, c, 0) for o, c in pairs(count)]
+    elif set_ == "other":
+        asked = [scenes.Scene((o + things // 2) % things, c, 0) for o, c in pairs(count)]
+    elif set_ == "place":
+        places = range(len(scenes.PLACE_NAMES))
+        asked = [scenes.Scene(o, c, 0, places[i % len(places)]) for i, (o, c) in enumerate(pairs(count))]
+    elif set_ == "count":  # one and two in turn
+        asked = [scenes.Scene(o, c, 0, other=o if (i + i // things) % 2 else scenes.NOTHING)
+                 for i, (o, c) in enumerate(pairs(count))]  # fmt: skip
+    elif set_ == "pair":
+        asked = [scenes.draw_scene(random, True, "two different") for _ in range(count)]
+    else:
+        asked = [scenes.draw_scene(random, True) for _ in range(count)]
+    prompts = [captions.caption(scene, random) if set_ == "phrasing" else captions.plain(scene) for scene in asked]
+    return [Case(set_, 1000 + i, prompt, scene) for i, (prompt, scene) in enumerate(zip(prompts, asked))]
 
 
-def draw(pipe, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> np.ndarray:
-    """Pictures, N x H x W x 3 bytes; each has its own generator, as in darkroom."""
-    found = []
-    for start in range(0, len(prompts), BATCH):
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + BATCH]]
-        output = pipe(
-            prompts[start : start + BATCH],
-            generator=generators,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            output_type="np",
-        )
-        found.append((output.images * 255).round().astype(np.uint8))
-    return np.concatenate(found)
-
-
-def verdict(pictures: np.ndarray, objects: list[int], colours: list[int], folder) -> tuple[dict, torch.Tensor]:
-    seen_objects, seen_colours = classifier.judge(classifier.trained(folder), classifier.to_tensor(pictures))
-    right = seen_objects == torch.tensor(objects)
-    names = [thing.name for thing in scenes.objects()]
-    wrong = [f"{names[o]}->{names[s]}" for o, s, ok in zip(objects, seen_objects.tolist(), right.tolist()) if not ok]
-    colour = (seen_colours == torch.tensor(colours)).float().mean().item()
-    likeness = float(np.mean([_likeness(picture, thing) for picture, thing in zip(pictures, objects)]))
-    return {
-        "pictures": len(pictures), "object": right.float().mean().item(), "colour": colour, "likeness": likeness, "confused": wrong[:20],
-    }, seen_objects  # fmt: skip
+def verdict(pictures: np.ndarray, asked: list[Case], judge: classifier.Classifier) -> dict:
+    """The judge's figures on one set, and which objects it took for which."""
+    truth, tensor = [case.scene for case in asked], classifier.to_tensor(pictures)
+    seen, names = classifier.judge(judge, tensor), [thing.name for thing in scenes.objects()]
+    wrong = [
+        f"{names[scene.object]}->{names[answer]}"
+        for scene, answer in zip(truth, seen["object"].tolist())
+        if scene.count == 1 and scene.object != answer
+    ]
+    figures = {"set": asked[0].set, "pictures": len(pictures), **classifier.accuracy(judge, tensor, truth)}
+    if asked[0].set == "single":
+        likeness = [_likeness(picture, scene.object) for picture, scene in zip(pictures, truth)]
+        figures["likeness"] = float(np.mean(likeness))
+    return figures | {"confused": wrong[:20]}
 
 
 def _likeness(picture: np.ndarray, object_: int) -> float:
     """PSNR to the nearest rendering: the large object in each size and place, on the picture's own background."""
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    nearest = min(
-        np.square(candidate - picture).mean() for candidate in scenes.renderings(object_, np.median(border, 0))
-    )
+    colour, target = np.median(border, 0), picture.astype(np.float32)
+    nearest = min(np.square(candidate - target).mean() for candidate in scenes.renderings(object_, colour))
     return 10 * np.log10(255**2 / nearest)
 
 
-def held_out_pairs(pipe, folder, count=COUNT, steps=None, guidance=None, sheet=None, change=False) -> dict:
-    """Object and colour accuracy on held-out pairs.
-
-    With `change` also how often the same seed shows another object when the prompt names another."""
+def quick(pipe, folder: Path, count: int, sheet: str) -> dict:
+    """A look at a diffusers pipeline on the way: held-out scenes, three in five of them single ones."""
     import pipeline
 
-    steps, guidance = steps or pipeline.STEPS, pipeline.GUIDANCE if guidance is None else guidance
-    objects, colours, seeds = zip(*pairs(count))
-    pictures = draw(pipe, [captions.plain(o, c) for o, c in zip(objects, colours)], seeds, steps, guidance)
-    figures, seen = verdict(pictures, objects, colours, folder)
-    if sheet:
-        scenes.contact_sheet(pictures, 11 if count <= 44 else 20, 2 if count <= 44 else 1).save(folder / sheet)
-    if change:
-        prompts = [captions.plain(other_object(o), c) for o, c in zip(objects, colours)]
-        others = draw(pipe, prompts, seeds, steps, guidance)
-        changed, seen_others = verdict(others, [other_object(o) for o in objects], colours, folder)
-        figures |= {"changed": (seen != seen_others).float().mean().item(), "other_object": changed["object"]}
-    return {"steps": steps, "guidance": guidance, **figures}
+    asked = [
+        case
+        for set_, share in (("single", 0.6), ("place", 0.2), ("pair", 0.2))
+        for case in cases(set_, round(count * share))
+    ]
+    pictures = []
+    for start in range(0, len(asked), 25):
+        some = asked[start : start + 25]
+        output = pipe(
+            [case.prompt for case in some],
+            generator=[torch.Generator().manual_seed(case.seed) for case in some],
+            num_inference_steps=pipeline.STEPS, guidance_scale=pipeline.GUIDANCE, output_type="np",
+        )  # fmt: skip
+        pictures.append((output.images * 255).round().astype(np.uint8))
+    drawn = np.concatenate(pictures)
+    scenes.contact_sheet(drawn, 15).save(folder / sheet)
+    figures = verdict(drawn, asked, classifier.trained(folder))
+    return {name: value for name, value in figures.items() if name not in ("set", "likeness")}
 
 
-def train(folder, minutes=None) -> None:
-    """The stage of train.py: the figures of the assembled pipeline at its default settings."""
-    _pipeline(folder, folder / "pipeline", None, None, COUNT)
+def draw(binary: Path, model: Path, asked: list[Case], where: Path) -> list[Path]:
+    """Has darkroom draw the cases in one batch; the files in their order. What is there already is not drawn again."""
+    where.mkdir(parents=True, exist_ok=True)
+    prompts = where / "prompts.jsonl"
+    rows = [{"id": f"{case.set}-{case.seed}", "prompt": case.prompt, "seed": case.seed} for case in asked]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = [binary, "--model", model, "--prompt-file", prompts, "-o", where, "--name", "{id}"]
+    subprocess.run(command, check=True)
+    return [where / f"{row['id']}.png" for row in rows]
 
 
-def _load(path):
-    from diffusers import StableDiffusionPipeline
-
-    pipe = StableDiffusionPipeline.from_pretrained(path, local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _pipeline(folder, path, steps, guidance, count) -> None:
-    figures = held_out_pairs(_load(path), folder, count, steps, guidance, sheet="evaluate.png", change=True)
-    common.Log(folder, "evaluate")(**figures)
+def autoencoder_figures(judge: classifier.Classifier, encoder: Path, decoder: Path, count: int) -> dict:
+    """PSNR and the judge's figures on reconstructions of held-out scenes, by the exported encoder and decoder."""
+    truth, pictures = scenes.batch(np.random.default_rng(77), count, held=True)
+    target = classifier.to_tensor(pictures)
+    encode, decode = (torch.jit.load(path, map_location="cpu").float() for path in (encoder, decoder))
+    with torch.no_grad():
+        output = torch.cat([decode(encode(part)).clamp(-1, 1) for part in target.split(25)])
+    psnr = (10 * torch.log10(4 / (output - target).square().mean((1, 2, 3)))).mean().item()
+    return {"set": "autoencoder", "pictures": count, "psnr": psnr, **classifier.accuracy(judge, output, truth)}
 
 
-def _captions(folder, path, steps, guidance, count) -> None:
-    import pipeline
-
-    pipe, random = _load(path), np.random.default_rng(8)
-    for size, name in enumerate(scenes.SIZE_NAMES):
-        drawn = [scenes.draw_scene(random, held=True) for _ in range(count // len(scenes.SIZE_NAMES))]
-        asked = [scenes.Scene(scene.object, scene.colour, size) for scene in drawn]
-        lines = [captions.caption(scene, random) for scene in asked]
-        seeds = list(range(2000, 2000 + len(lines)))
-        pictures = draw(
-            pipe, lines, seeds, steps or pipeline.STEPS, pipeline.GUIDANCE if guidance is None else guidance
-        )
-        figures, _ = verdict(pictures, [s.object for s in asked], [s.colour for s in asked], folder)
-        del figures["likeness"]  # is to large renderings
-        common.Log(folder, "evaluate")(size=name, **figures)
-        scenes.contact_sheet(pictures, 11, 2).save(folder / f"captions-{name}.png")
+def train(options: common.Options) -> None:
+    """The stage of train.py: the figures of what it exported."""
+    measure(common.ROOT / "scripts" / "run", options.folder / "emoji", options.folder / "judge", options.folder / "pictures", 1)
 
 
-def _prompts(path: Path) -> None:
-    """Each held-out pair ("asked"), and the same seed with another object ("other")."""
-    with path.open("w", encoding="utf-8") as file:
-        for object_, colour, seed in pairs(COUNT):
-            for kind, thing in (("asked", object_), ("other", other_object(object_))):
-                row = {"id": f"{kind}-{seed}", "prompt": captions.plain(thing, colour), "seed": seed, "kind": kind}
-                row |= {"object": scenes.objects()[thing].name, "colour": scenes.COLOUR_NAMES[colour]}
-                file.write(json.dumps(row) + "\n")
-
-
-def _file_of(row: dict, where: Path) -> Path:
-    """ "file" is relative to the list, darkroom's "path" to the current folder."""
-    return where / row["file"] if "file" in row else Path(row["path"])
-
-
-def _pictures(folder, path: Path) -> None:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    rows = [{"kind": "asked", "seed": None} | line | line.get("extras", {}) for line in lines]
-    index = {thing.name: thing.index for thing in scenes.objects()}
-    answers: dict = {}
-    for kind in sorted({row["kind"] for row in rows}):
-        some = [row for row in rows if row["kind"] == kind]
-        pictures = np.stack([np.asarray(Image.open(_file_of(row, path.parent)).convert("RGB")) for row in some])
-        objects, colours = (
-            [index[row["object"]] for row in some],
-            [scenes.COLOUR_NAMES.index(row["colour"]) for row in some],
-        )
-        figures, seen = verdict(pictures, objects, colours, folder)
-        common.Log(folder, "evaluate")(kind=kind, **figures)
-        answers[kind] = {row["seed"]: answer for row, answer in zip(some, seen.tolist())}
-    if "other" in answers:
-        both = answers["asked"].keys() & answers["other"].keys()
-        changed = sum(answers["asked"][seed] != answers["other"][seed] for seed in both)
-        common.Log(folder, "evaluate")(pairs=len(both), changed=changed / len(both))
+def measure(binary: Path, model: Path, judges: Path, pictures: Path, share: float) -> None:
+    log, judge = common.Log(pictures.parent, "evaluate"), classifier.exported(judges)
+    counts = {name: max(10, round(count * share)) for name, count in COUNTS.items()}
+    real = scenes.batch(np.random.default_rng(100), 4000, held=True)
+    log(set="real", pictures=4000, **classifier.accuracy(judge, classifier.to_tensor(real[1]), real[0]))
+    log(**autoencoder_figures(judge, judges / "encoder.pt", model / "decoder.pt", counts["single"]))
+    asked = {name: cases(name, count) for name, count in counts.items()}
+    files = draw(binary, model, [case for some in asked.values() for case in some], pictures)
+    drawn = dict(zip((case for some in asked.values() for case in some), (np.asarray(Image.open(f)) for f in files)))
+    for name, some in asked.items():
+        images = np.stack([drawn[case] for case in some])
+        log(**verdict(images, some, judge))
+        scenes.contact_sheet(images[:200], 20).save(pictures / f"sheet-{name}.png")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["pipeline", "captions", "prompts", "pictures"])
-    parser.add_argument("path", type=Path)
-    parser.add_argument(
-        "--folder", type=Path, default=common.DEFAULT_FOLDER, help="where the classifier lies (default: %(default)s)"
-    )
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--cfg-scale", type=float)
-    parser.add_argument("--count", type=int, default=COUNT)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.mode == "pipeline":
-        _pipeline(options.folder, options.path, options.steps, options.cfg_scale, options.count)
-    elif options.mode == "captions":
-        _captions(options.folder, options.path, options.steps, options.cfg_scale, options.count)
-    elif options.mode == "prompts":
-        _prompts(options.path)
-    else:
-        _pictures(options.folder, options.path)
+    parser = argparse.ArgumentParser(prog="scripts/train/evaluate", description=__doc__)
+    parser.add_argument("--model", type=Path, default=common.ROOT / "models" / "emoji", help="default: %(default)s")
+    parser.add_argument("--binary", type=Path, default=common.ROOT / "scripts" / "run", help="default: %(default)s")
+    parser.add_argument("--judge", type=Path, default=classifier.SHIPPED, help="default: %(default)s")
+    parser.add_argument("--pictures", type=Path, help="where pictures are kept (default: a temporary folder)")
+    parser.add_argument("--share", type=float, default=1, help="draw this share of the pictures, for a quick look")
+    given = parser.parse_args()
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as temporary:
+        pictures = given.pictures or Path(temporary) / "pictures"
+        measure(given.binary, given.model, given.judge, pictures, given.share)
 
 
 if __name__ == "__main__":

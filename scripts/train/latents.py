@@ -1,5 +1,7 @@
 """A bank of encoded scenes for the denoiser, in parts, so that training can begin when the first part is there."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -8,26 +10,28 @@ import common
 import scenes
 from classifier import to_tensor
 
-PARTS, PART = 16, 4096
+PARTS, PART = 20, 2048
 
 
-def train(folder, minutes=None) -> None:
-    log = common.Log(folder, "latents")
-    (folder / "latents").mkdir(exist_ok=True)
-    model = autoencoder.trained(folder)
+def train(options: common.Options) -> None:
+    log = common.Log(options.folder, "latents")
+    bank = options.folder / "latents"
+    bank.mkdir(exist_ok=True)
+    model = autoencoder.trained(options.folder).to(options.device)
+    started = time.monotonic()
     for part in range(PARTS):
-        path = folder / "latents" / f"{part:03}.pt"
+        path = bank / f"{part:03}.pt"
         if path.exists():
             continue
+        if options.minutes and time.monotonic() - started > options.minutes * 60:
+            raise common.OutOfTime
         truth, pictures = scenes.batch(np.random.default_rng((6, part)), PART)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = torch.cat(
-                [
-                    autoencoder.latents_of(model, to_tensor(some)).float()
-                    for some in np.array_split(pictures, PART // 64)
-                ]
-            )
-        facts = torch.tensor([(s.object, s.colour, s.size) for s in truth])
+        with torch.no_grad(), common.autocast(options.device):
+            encoded = [
+                autoencoder.latents_of(model, to_tensor(some).to(options.device)).float().cpu()
+                for some in np.array_split(pictures, PART // 32)
+            ]
+        latents, facts = torch.cat(encoded), torch.tensor([scene.facts() for scene in truth])
         common.save_atomically({"latents": latents.half(), "facts": facts}, path)
         log(part=part, mean=latents.mean((0, 2, 3)).tolist(), deviation=latents.std((0, 2, 3)).tolist())
 

@@ -14,18 +14,20 @@ import tokenizer as tokens
 STEPS, GUIDANCE = 20, 2.5  # the defaults that the evaluation recommends
 
 
-def build(folder) -> StableDiffusionPipeline:
+def build(folder, unet=None) -> StableDiffusionPipeline:
+    """The pipeline of a training folder, with its denoiser or another."""
     pipe = StableDiffusionPipeline(
         vae=autoencoder.trained(folder), text_encoder=text_encoder.trained(folder), tokenizer=tokens.load(folder),
-        unet=denoiser.trained(folder), scheduler=DDIMScheduler(**denoiser.SCHEDULE),
+        unet=unet or denoiser.trained(folder), scheduler=DDIMScheduler(**denoiser.SCHEDULE),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def train(folder, minutes=None) -> None:
+def train(options: common.Options) -> None:
     """Writes FOLDER/pipeline; a reader meets the old one or the new one, never half of it."""
+    folder = options.folder
     new, final, old = folder / "pipeline.new", folder / "pipeline", folder / "pipeline.old"
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The text encoder: transformers' CLIPTextModel in miniature.
 
-It is trained to tell object, background colour and size from its last states. Words that no caption uses have zero
+It is trained to tell objects, background colour, size and place from its last states. Words that no caption uses have zero
 embeddings, and such words are sprinkled over the captions in training: an unknown word is ignored."""
 
 import numpy as np
@@ -18,8 +18,9 @@ CONFIG = dict(
     vocab_size=49408, hidden_size=64, intermediate_size=256, num_hidden_layers=3, num_attention_heads=2, projection_dim=64,
     max_position_embeddings=tokens.LENGTH, hidden_act="quick_gelu", bos_token_id=49406, eos_token_id=49407, pad_token_id=49407,
 )  # fmt: skip
-STEPS, BATCH, PEAK = 900, 64, 2e-3
+RECIPE = common.Recipe(steps=2000, batch=64, peak=2e-3)
 UNKNOWN_WORD = 0.1  # odds, per caption, of one unknown word
+QUESTIONS = ("object", "other", "colour", "size", "place")
 
 
 def build() -> CLIPTextModel:
@@ -65,7 +66,8 @@ class ReadOut(nn.Module):
 
     def __init__(self):
         super().__init__()
-        counts = (len(scenes.objects()), len(scenes.COLOUR_NAMES), len(scenes.SIZE_NAMES))
+        things = len(scenes.objects())
+        counts = (things, things + 1, len(scenes.COLOUR_NAMES), len(scenes.SIZE_NAMES), len(scenes.PLACE_NAMES))
         self.heads = nn.ModuleList(nn.Linear(CONFIG["hidden_size"], count) for count in counts)
 
     def forward(self, states: torch.Tensor) -> list[torch.Tensor]:
@@ -73,20 +75,23 @@ class ReadOut(nn.Module):
 
 
 def _targets(truth) -> list[torch.Tensor]:
-    return [torch.tensor(values) for values in zip(*((s.object, s.colour, s.size) for s in truth))]
+    """In the order of QUESTIONS; no other object is the first answer to that question."""
+    rows = [(s.object, s.other - scenes.NOTHING, s.colour, s.size, s.place) for s in truth]
+    return [torch.tensor(values) for values in zip(*rows)]
 
 
 @torch.no_grad()
 def _figures(model, read_out, tokenizer, held) -> dict:
     truth, texts = _captions(np.random.default_rng(55), 500, held)
-    ids = tokens.encode(tokenizer, texts)
+    device = next(model.parameters()).device
+    ids = tokens.encode(tokenizer, texts).to(device)
     states = model(ids).last_hidden_state
     ends = (ids == CONFIG["eos_token_id"]).int().argmax(1)
     answers = read_out(states[torch.arange(len(ids)), ends])
     name = "held_" if held else "seen_"
     return {
-        name + key: (a.argmax(1) == t).float().mean().item()
-        for key, a, t in zip(("object", "colour", "size"), answers, _targets(truth))
+        name + key: (a.argmax(1).cpu() == t).float().mean().item()
+        for key, a, t in zip(QUESTIONS, answers, _targets(truth))
     }
 
 
@@ -96,50 +101,36 @@ def trained(folder) -> CLIPTextModel:
     return model.eval().requires_grad_(False)
 
 
-def train(folder, minutes=None) -> None:
+def train(options: common.Options) -> None:
+    folder, device = options.folder, options.device
     if (folder / "text_encoder.pt").exists():
         return
-    log = common.Log(folder, "text_encoder")
     torch.manual_seed(4)
-    random = np.random.default_rng(4)
     tokenizer, model, read_out = tokens.load(folder), build(), ReadOut()
     known = _known_words(tokenizer)
     unknown = (~known).nonzero()[:, 0]
     embedding = model.get_input_embeddings().weight
     embedding.data[unknown] = 0
-    parameters = [*model.parameters(), *read_out.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=PEAK, weight_decay=0.01)
-    budget = common.Budget(STEPS, minutes)
-    log(parameters=sum(p.numel() for p in model.parameters()), known_words=int(known.sum()))
-    while budget.fraction < 1:
-        truth, texts = _captions(random, BATCH, False)
-        ids = _sprinkle(tokens.encode(tokenizer, texts), unknown, random)
-        states = model(ids).last_hidden_state
+    run = common.Run(options, "text_encoder", torch.nn.ModuleList([model, read_out]), RECIPE, seed=4)
+    run.log(known_words=int(known.sum()))
+    for _ in run:
+        truth, texts = _captions(run.random, RECIPE.batch, False)
+        ids = _sprinkle(tokens.encode(tokenizer, texts), unknown, run.random)
+        states = model(ids.to(device)).last_hidden_state
         rows = torch.arange(len(ids))
         ends = (ids == CONFIG["eos_token_id"]).int().argmax(1)
-        pads = torch.tensor([int(random.integers(int(end), tokens.LENGTH)) for end in ends])
+        pads = torch.tensor([int(run.random.integers(int(end), tokens.LENGTH)) for end in ends])
         loss = sum(
-            F.cross_entropy(answer, target, label_smoothing=0.05)
+            F.cross_entropy(answer, target.to(device), label_smoothing=0.05)
             for where in (ends, pads)
             for answer, target in zip(read_out(states[rows, where]), _targets(truth))
         )
-        optimizer.zero_grad()
-        loss.backward()
-        embedding.grad[unknown] = 0
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        common.set_learning_rate(optimizer, common.learning_rate(budget.fraction, budget.step, PEAK))
-        optimizer.step()
-        budget.step += 1
-        if budget.step % 50 == 0:
-            log(
-                step=budget.step, seconds=budget.elapsed, loss=loss.item(), **_figures(model, read_out, tokenizer, True)
-            )
-    log(synonyms=_add_synonyms(model, tokenizer))
-    common.save_atomically(model.state_dict(), folder / "text_encoder.pt")
-    log(
-        final=True,
-        seconds=budget.elapsed,
-        steps=budget.step,
-        **_figures(model, read_out, tokenizer, False),
-        **_figures(model, read_out, tokenizer, True),
-    )
+        run.learn(loss, mask=lambda: embedding.grad.index_fill_(0, unknown.to(device), 0))
+        if run.every(250):
+            run.log(step=run.step, **_figures(model, read_out, tokenizer, True))
+    run.log(synonyms=_add_synonyms(model, tokenizer))
+    common.save_atomically(model.cpu().state_dict(), folder / "text_encoder.pt")
+    read_out.cpu()
+    seen, held = (_figures(model, read_out, tokenizer, held) for held in (False, True))
+    run.log(final=True, seconds=run.seconds, **seen, **held)
+    run.checkpoint.remove()
