@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,17 @@ PART_BYTES = 15 * 2**20
 
 @dataclass(frozen=True)
 class Options:
-    """How a stage is run. `minutes` ends this call early, to be gone on with later; `steps` replaces the stage's own number."""
+    """How stages are run. `minutes` ends this call early, to be gone on with later; `steps` replaces a stage's own number."""
 
     folder: Path
     device: torch.device
     minutes: float | None = None
     steps: int | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def seconds_left(self) -> float | None:
+        """None: as many as it takes."""
+        return None if self.minutes is None else max(0.0, self.started + self.minutes * 60 - time.monotonic())
 
 
 class OutOfTime(Exception):
@@ -170,7 +175,7 @@ class Run:
 
     def __iter__(self):
         while self.step < self.recipe.steps:
-            if self.options.minutes and time.monotonic() - self.started > self.options.minutes * 60:
+            if self.options.seconds_left() == 0:
                 self.save()
                 raise OutOfTime
             self.model.train()

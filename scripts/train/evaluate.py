@@ -21,6 +21,7 @@ import scenes
 
 # Sets of pictures, with how many the model card's figures are made of.
 COUNTS = {"single": 500, "other": 200, "place": 200, "count": 200, "pair": 200, "phrasing": 200}
+PROGRAM = common.ROOT / "scripts" / "run"
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,22 @@ def quick(pipe, folder: Path, count: int, sheet: str) -> dict:
     return {name: value for name, value in figures.items() if name not in ("set", "likeness")}
 
 
-def draw(binary: Path, model: Path, asked: list[Case], where: Path) -> list[Path]:
-    """Has darkroom draw the cases in one batch; the files in their order. What is there already is not drawn again."""
-    where.mkdir(parents=True, exist_ok=True)
+def draw(command: list, asked: list[Case], where: Path, seconds: float | None = None) -> dict[Case, np.ndarray]:
+    """Has darkroom draw the cases, one at a time. What is in the folder already is not drawn again, so that it goes on where
+    it was after OutOfTime, raised when the seconds are over."""
     prompts = where / "prompts.jsonl"
     rows = [{"id": f"{case.set}-{case.seed}", "prompt": case.prompt, "seed": case.seed} for case in asked]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    command = [binary, "--model", model, "--prompt-file", prompts, "-o", where, "--name", "{id}"]
-    subprocess.run(command, check=True)
-    return [where / f"{row['id']}.png" for row in rows]
+    program = subprocess.Popen([*command, "--prompt-file", prompts, "-o", where, "--name", "{id}.png"], stdout=subprocess.DEVNULL)
+    try:
+        status = program.wait(seconds)
+    except subprocess.TimeoutExpired:
+        program.terminate()
+        program.wait()
+        raise common.OutOfTime from None
+    if status:
+        raise RuntimeError(f"{command[0]}: exit status {status}")
+    return {case: np.asarray(Image.open(where / f"{row['id']}.png")) for case, row in zip(asked, rows)}
 
 
 def autoencoder_figures(judge: classifier.Classifier, encoder: Path, decoder: Path, count: int) -> dict:
@@ -134,38 +142,39 @@ def autoencoder_figures(judge: classifier.Classifier, encoder: Path, decoder: Pa
     return {"set": "autoencoder", "pictures": count, "psnr": psnr, **classifier.accuracy(judge, output, truth)}
 
 
-def train(options: common.Options) -> None:
-    """The stage of train.py: the figures of what it exported."""
-    measure(common.ROOT / "scripts" / "run", options.folder / "emoji", options.folder / "judge", options.folder / "pictures", 1)
-
-
-def measure(binary: Path, model: Path, judges: Path, pictures: Path, share: float) -> None:
-    log, judge = common.Log(pictures.parent, "evaluate"), classifier.exported(judges)
-    counts = {name: max(10, round(count * share)) for name, count in COUNTS.items()}
-    real = scenes.batch(np.random.default_rng(100), 4000, held=True)
-    log(set="real", pictures=4000, **classifier.accuracy(judge, classifier.to_tensor(real[1]), real[0]))
-    log(**autoencoder_figures(judge, judges / "encoder.pt", model / "decoder.pt", counts["single"]))
-    asked = {name: cases(name, count) for name, count in counts.items()}
-    files = draw(binary, model, [case for some in asked.values() for case in some], pictures)
-    drawn = dict(zip((case for some in asked.values() for case in some), (np.asarray(Image.open(f)) for f in files)))
+def measure(command: list, judges: Path, decoder: Path, where: Path, share: float, seconds: float | None = None) -> None:
+    """Draws and logs every set. `command` is darkroom with its model; pictures and figures go to the folder `where`."""
+    where.mkdir(parents=True, exist_ok=True)
+    asked = {name: cases(name, max(10, round(count * share))) for name, count in COUNTS.items()}
+    drawn = draw(command, [case for some in asked.values() for case in some], where, seconds)
+    log, judge = common.Log(where, "evaluate"), classifier.exported(judges)
     for name, some in asked.items():
         images = np.stack([drawn[case] for case in some])
         log(**verdict(images, some, judge))
-        scenes.contact_sheet(images[:200], 20).save(pictures / f"sheet-{name}.png")
+        scenes.contact_sheet(images[:200], 20).save(where / f"sheet-{name}.png")
+    log(**autoencoder_figures(judge, judges / "encoder.pt", decoder, len(asked["single"])))
+    truth, real = scenes.batch(np.random.default_rng(100), max(100, round(4000 * share)), held=True)
+    log(set="real", pictures=len(real), **classifier.accuracy(judge, classifier.to_tensor(real), truth))
+
+
+def train(options: common.Options) -> None:
+    """The stage of train.py: the figures of what it exported."""
+    model, judges = options.folder / "emoji", options.folder / "judge"
+    measure([PROGRAM, "--model", model], judges, model / "decoder.pt", options.folder / "pictures", 1, options.seconds_left())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/train/evaluate", description=__doc__)
     parser.add_argument("--model", type=Path, default=common.ROOT / "models" / "emoji", help="default: %(default)s")
-    parser.add_argument("--binary", type=Path, default=common.ROOT / "scripts" / "run", help="default: %(default)s")
+    parser.add_argument("--binary", type=Path, default=PROGRAM, help="default: %(default)s")
     parser.add_argument("--judge", type=Path, default=classifier.SHIPPED, help="default: %(default)s")
-    parser.add_argument("--pictures", type=Path, help="where pictures are kept (default: a temporary folder)")
+    parser.add_argument("--pictures", type=Path, help="where pictures and figures are kept (default: a temporary folder)")
     parser.add_argument("--share", type=float, default=1, help="draw this share of the pictures, for a quick look")
+    parser.add_argument("options", nargs="*", help="after --: options of darkroom, such as --cfg-scale 4")
     given = parser.parse_args()
-    torch.set_num_threads(2)
+    command = [given.binary.resolve(), "--model", given.model, *given.options]
     with tempfile.TemporaryDirectory() as temporary:
-        pictures = given.pictures or Path(temporary) / "pictures"
-        measure(given.binary, given.model, given.judge, pictures, given.share)
+        measure(command, given.judge, given.model / "decoder.pt", given.pictures or Path(temporary), given.share)
 
 
 if __name__ == "__main__":

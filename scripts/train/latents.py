@@ -1,7 +1,5 @@
 """A bank of encoded scenes for the denoiser, in parts, so that training can begin when the first part is there."""
 
-import time
-
 import numpy as np
 import torch
 
@@ -18,12 +16,11 @@ def train(options: common.Options) -> None:
     bank = options.folder / "latents"
     bank.mkdir(exist_ok=True)
     model = autoencoder.trained(options.folder).to(options.device)
-    started = time.monotonic()
     for part in range(PARTS):
         path = bank / f"{part:03}.pt"
         if path.exists():
             continue
-        if options.minutes and time.monotonic() - started > options.minutes * 60:
+        if options.seconds_left() == 0:
             raise common.OutOfTime
         truth, pictures = scenes.batch(np.random.default_rng((6, part)), PART)
         with torch.no_grad(), common.autocast(options.device):
