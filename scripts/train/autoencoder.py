@@ -124,7 +124,8 @@ def fit(model: AutoencoderKL, run: common.Run, encoder_moves: bool) -> None:
         with common.autocast(run.options.device):
             with torch.set_grad_enabled(encoder_moves):
                 latents = latents_of(model, target).float()
-            noise = torch.randn_like(latents) * latents.detach().std((0, 2, 3), keepdim=True) * LATENT_NOISE
+            noise = torch.randn(latents.shape, generator=run.generator).to(latents.device)
+            noise = noise * latents.detach().std((0, 2, 3), keepdim=True) * LATENT_NOISE
             output = model.decode(latents + noise).sample.float()
         run.learn(reconstruction_loss(output, target))
         if run.every(500):

@@ -62,35 +62,33 @@ class Checkpoint:
         torch.save(value, buffer)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
-        before = self._parts()
         names = [f"{self.stage}.state.{digest[:8]}.{at}" for at in range(-(-len(data) // PART_BYTES))]
         for at, name in enumerate(names):
             (self.folder / name).write_bytes(data[at * PART_BYTES : (at + 1) * PART_BYTES])
         temporary = self.index.with_suffix(".tmp")
         temporary.write_text(json.dumps({"sha256": digest, "parts": names}) + "\n", encoding="utf-8")
         os.replace(temporary, self.index)
-        self._remove(set(before) - set(names))
+        self._remove(keep=names)
 
     def load(self):
         """None when there is no state."""
         if not self.index.exists():
             return None
-        data = b"".join((self.folder / name).read_bytes() for name in self._parts())
-        if hashlib.sha256(data).hexdigest() != json.loads(self.index.read_text())["sha256"]:
+        index = json.loads(self.index.read_text())
+        data = b"".join((self.folder / name).read_bytes() for name in index["parts"])
+        if hashlib.sha256(data).hexdigest() != index["sha256"]:
             raise RuntimeError(f"{self.index}: the parts do not belong together; delete it to begin the stage anew")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
     def remove(self) -> None:
-        names = self._parts()
         self.index.unlink(missing_ok=True)
-        self._remove(names)
+        self._remove(keep=[])
 
-    def _parts(self) -> list[str]:
-        return json.loads(self.index.read_text())["parts"] if self.index.exists() else []
-
-    def _remove(self, names) -> None:
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+    def _remove(self, keep: list[str]) -> None:
+        """The other parts, among them those that an interrupted save left."""
+        for path in self.folder.glob(f"{self.stage}.state.*.[0-9]*"):
+            if path.name not in keep:
+                path.unlink()
 
 
 class Log:
@@ -144,7 +142,8 @@ class Run:
     """The training loop of a stage: `for step in run: ... run.learn(loss)`.
 
     It goes on from the last checkpoint, with the generators as they were, so that an interrupted training is the same as an
-    uninterrupted one but for the rounding of the stored moments and average. Raises OutOfTime when the call's minutes are over."""
+    uninterrupted one but for the rounding of the stored moments (bfloat16) and average (float16). All that is random comes from
+    `random` and `generator`, on the CPU whatever the device. Raises OutOfTime when the call's minutes are over."""
 
     def __init__(self, options: Options, stage: str, model: torch.nn.Module, recipe: Recipe, seed: int):
         self.model, self.options, self.stage = model.to(options.device), options, stage
@@ -158,7 +157,8 @@ class Run:
         self.random, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         self.step, self.before, self.started, self.losses = 0, 0.0, time.monotonic(), []
         self._resume()
-        self.log(parameters=sum(p.numel() for p in model.parameters()), steps=self.recipe.steps, step=self.step)
+        count = sum(value.numel() for value in model.parameters())
+        self.log(parameters=count, device=str(options.device), steps=self.recipe.steps, step=self.step)
 
     @property
     def result(self) -> torch.nn.Module:
@@ -210,7 +210,6 @@ class Run:
             "model": self.model.state_dict(), "moments": moments, "step": self.step, "seconds": self.seconds,
             "average": [value.half() for value in self.average.module.parameters()] if self.average else None,
             "numpy": json.dumps(self.random.bit_generator.state), "torch": self.generator.get_state(),
-            "global": torch.get_rng_state(),
         })  # fmt: skip
 
     def _resume(self) -> None:
@@ -231,7 +230,6 @@ class Run:
         self.step, self.before = state["step"], state["seconds"]
         self.random.bit_generator.state = json.loads(state["numpy"])
         self.generator.set_state(state["torch"])
-        torch.set_rng_state(state["global"])
 
 
 def autocast(device: torch.device):
