@@ -1,0 +1,40 @@
+"""The recorded walks of tests/goldens against the formulas of sampler_formulas.py."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from sampler_formulas import DIFFUSERS, Recording
+
+GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
+TOLERANCE = 1e-4  # upstream computes in float32; the second half of Heun over two steps loses most
+
+
+def recorded(name):
+    with safe_open(GOLDENS / f"{name}.safetensors", "np") as file:
+        for case in json.loads(file.metadata()["cases"]):
+            keys = [key for key in file.keys() if key.startswith(case["name"] + "/")]
+            yield case, {key.removeprefix(case["name"] + "/"): file.get_tensor(key).astype(np.float64) for key in keys}
+
+
+def difference(case, tensors, formulas):
+    """Largest relative distance of any state; nothing recorded may be left over."""
+    recording = Recording(case, tensors)
+    states = list(formulas[case["sampler"]](recording))
+    assert len(states) == len(recording.samples), case["name"]
+    assert next(recording.timesteps, None) is None, case["name"]
+    assert next(recording.noise, None) is None, case["name"]
+    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(states, recording.samples))
+
+
+@pytest.mark.parametrize("name, formulas", [("sigma_samplers", DIFFUSERS)])
+def test_formulas(name, formulas):
+    worst = {}
+    for case, tensors in recorded(name):
+        found = difference(case, tensors, formulas), case["name"]
+        worst[case["sampler"]] = max(worst.get(case["sampler"], found), found)
+    for sampler, (error, case) in worst.items():
+        print(f"{sampler:12} {error:.1e} {case}")
+    assert max(worst.values())[0] <= TOLERANCE
