@@ -99,8 +99,9 @@ std::string list(const std::string& what) {
                   std::string(sampler.summary) + " (" + std::string(sampler.source) +
                       (sampler.aliases.empty() ? "" : "; also called " + joined(sampler.aliases)) + ")");
   } else if (what == "schedules") {
-    for (const SpacingName& spacing : spacings())
-      text += row(std::string(spacing.name), std::string(spacing.summary));
+    for (const SpacingInfo& spacing : spacings())
+      text += row(std::string(spacing.name),
+                  std::string(spacing.summary) + " (" + std::string(spacing.source) + ")");
   } else if (what == "models") {
     for (const fs::path& folder : installed_models(model_search_path()))
       text += row(folder.filename(), summary_of(folder) + " (" + folder.string() + ")");

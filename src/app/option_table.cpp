@@ -15,13 +15,20 @@ std::vector<Choice> sampler_choices() {
 
 std::vector<Choice> schedule_choices() {
   std::vector<Choice> choices;
-  for (const SpacingName& spacing : spacings()) choices.push_back({std::string(spacing.name), {}});
+  for (const SpacingInfo& spacing : spacings())
+    choices.push_back({std::string(spacing.name), {spacing.aliases.begin(), spacing.aliases.end()}});
   return choices;
 }
 
 std::vector<Choice> variance_choices() {
   std::vector<Choice> choices;
   for (const std::string& name : variance_names()) choices.push_back({name, {}});
+  return choices;
+}
+
+std::vector<Choice> convention_choices() {
+  std::vector<Choice> choices;
+  for (const std::string& name : convention_names()) choices.push_back({name, {}});
   return choices;
 }
 
@@ -63,8 +70,18 @@ std::vector<Option> make_table() {
        "see 'darkroom list samplers'; default: the model's", 0, 0, sampler_choices},
       {"schedule", 0, {"scheduler"}, settings, picture, &Options::schedule, "NAME",
        "how the steps are spaced, see 'darkroom list schedules'; default: the model's", 0, 0, schedule_choices},
+      {"convention", 0, {}, settings, picture, &Options::convention, "NAME",
+       "whose numbers where they differ: diffusers (default), or k for k-diffusion, A1111, ComfyUI", 0, 0, convention_choices},
       {"eta", 0, {}, settings, picture, &Options::eta, "X",
-       "ddim: noise added again each step, 0 (default) to 1", 0, 1},
+       "share of the noise added again each step, 0 to 1; default: 0 for ddim, 1 for ancestral samplers", 0, 1},
+      {"s-noise", 0, {}, settings, picture, &Options::s_noise, "X",
+       "factor on the noise a sampler adds (default 1)", 0, 10},
+      {"s-churn", 0, {}, settings, picture, &Options::s_churn, "X",
+       "EDM's churn: noise added before each step (default 0)", 0, 1000},
+      {"s-tmin", 0, {}, settings, picture, &Options::s_tmin, "SIGMA",
+       "churn only above this noise level (default 0)", 0, 1e9},
+      {"s-tmax", 0, {}, settings, picture, &Options::s_tmax, "SIGMA",
+       "churn only below this noise level (default: any)", 0, 1e9},
       {"prev", 0, {}, settings, picture, &Options::prev, "NAME",
        "ddim: where a step ends, 'diffusers' (default) or at the 'next' timestep", 0, 0, previous_choices},
       {"variance", 0, {}, settings, picture, &Options::variance, "NAME",

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <cmath>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
@@ -21,6 +22,16 @@ constexpr std::array kPredictionTypes = {
     PredictionTypeName{"sample", PredictionType::sample},
     PredictionTypeName{"flow", PredictionType::flow},
 };
+
+template <class Limit>
+Denoise limited(Denoise denoise, LimitedEps eps, Limit limit) {
+  return [denoise = std::move(denoise), eps, limit](const at::Tensor& x, const Level& level) {
+    Prediction prediction = denoise(x, level);
+    prediction.x0 = limit(prediction.x0);
+    if (eps == LimitedEps::derived) prediction.eps = (x - prediction.x0 * level.alpha) / level.sigma;
+    return prediction;
+  };
+}
 
 }  // namespace
 
@@ -46,23 +57,25 @@ Prediction interpret(PredictionType type, const at::Tensor& raw, const at::Tenso
   return {(x - raw * s) / a, raw, {}};
 }
 
-Denoise clip_sample(Denoise denoise, double range) {
-  return [denoise = std::move(denoise), range](const at::Tensor& x, const Level& level) {
-    Prediction prediction = denoise(x, level);
-    prediction.x0 = prediction.x0.clamp(-range, range);
-    return prediction;
+Denoise unit_variance(Denoise denoise) {
+  return [denoise = std::move(denoise)](const at::Tensor& x, const Level& level) {
+    const double scale = std::hypot(level.alpha, level.sigma);
+    if (std::abs(scale - 1) < 1e-9) return denoise(x, level);
+    return denoise(x / scale, {level.alpha / scale, level.sigma / scale, level.timestep});
   };
 }
 
-Denoise dynamic_threshold(Denoise denoise, double ratio, double max) {
-  return [denoise = std::move(denoise), ratio, max](const at::Tensor& x, const Level& level) {
-    Prediction prediction = denoise(x, level);
-    const at::Tensor flat = prediction.x0.flatten(1);
+Denoise clip_sample(Denoise denoise, double range, LimitedEps eps) {
+  return limited(std::move(denoise), eps, [range](const at::Tensor& x0) { return x0.clamp(-range, range); });
+}
+
+Denoise dynamic_threshold(Denoise denoise, double ratio, double max, LimitedEps eps) {
+  return limited(std::move(denoise), eps, [ratio, max](const at::Tensor& x0) {
+    const at::Tensor flat = x0.flatten(1);
     // min > max is legal in clamp and gives max: a limit under 1 scales every image.
     const at::Tensor limit = at::quantile(flat.abs(), ratio, 1, /*keepdim=*/true).clamp(1.0, max);
-    prediction.x0 = (at::minimum(at::maximum(flat, -limit), limit) / limit).view_as(prediction.x0);
-    return prediction;
-  };
+    return (at::minimum(at::maximum(flat, -limit), limit) / limit).view_as(x0);
+  });
 }
 
 }  // namespace darkroom

@@ -26,34 +26,23 @@ Variance find_variance(std::string_view name) {
   return find_row<UsageError>("variance", name, kVariances).variance;
 }
 
-std::span<const SamplerInfo> samplers() {
-  static const std::array table = {
-      SamplerInfo{.name = "ddim",
-                  .aliases = {"DDIMScheduler"},
-                  .summary = "deterministic by default (--eta 0); few steps suffice",
-                  .source = "Song et al. 2010.02502; diffusers DDIMScheduler",
-                  .previous = Previous::constant,
-                  .final_alpha_one = false,
-                  .uses_eta = true,
-                  .uses_variance = false,
-                  .uses_previous = true,
-                  .function = ddim},
-      SamplerInfo{.name = "ddpm",
-                  .aliases = {"DDPMScheduler"},
-                  .summary = "the original ancestral walk; noise at every step, many steps",
-                  .source = "Ho et al. 2006.11239; diffusers DDPMScheduler",
-                  .previous = Previous::next,
-                  .final_alpha_one = true,
-                  .uses_eta = false,
-                  .uses_variance = true,
-                  .uses_previous = false,
-                  .function = ddpm},
-  };
-  return table;
+const Prediction& StepContext::evaluate(const at::Tensor& x) {
+  const Level& level = step().at;
+  history.push_front({level, x, denoise(x, level)});
+  return history.front().prediction;
 }
 
-const SamplerInfo& find_sampler(std::string_view name) {
-  return find_row<UsageError>("sampler", name, samplers());
+at::Tensor sample(const SamplerInfo& sampler, const Denoise& denoise, at::Tensor x, const Walk& walk,
+                  Noise& noise, const SamplerOptions& options, const StepObserver& observer) {
+  const size_t count = walk.steps.size();
+  History history;
+  for (size_t i = 0; i < count; ++i) {
+    StepContext context{denoise, walk, i, noise, options, history};
+    x = sampler.step(x, context);
+    while (history.size() > sampler.memory) history.pop_back();
+    if (observer) observer(static_cast<int64_t>(i) + 1, static_cast<int64_t>(count), x);
+  }
+  return x;
 }
 
 }  // namespace darkroom

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -75,12 +76,36 @@ NoiseSchedule::NoiseSchedule(const ScheduleSpec& spec) {
   at::Tensor betas = make_betas(spec);
   if (spec.zero_terminal_snr) betas = zero_terminal_snr(betas);
   betas_ = to_vector(betas);
-  alphas_cumprod_ = to_vector(at::cumprod(1.0 - betas, 0));
+  const at::Tensor alphas_cumprod = at::cumprod(1.0 - betas, 0);
+  alphas_cumprod_ = to_vector(alphas_cumprod);
+  const at::Tensor with_signal = alphas_cumprod.where(alphas_cumprod > 0, std::exp2(-24.0));
+  const at::Tensor sigmas = ((1 - with_signal) / with_signal).sqrt();
+  sigmas_ = to_vector(sigmas);
+  log_sigmas_ = to_vector(sigmas.log());
 }
 
 Level NoiseSchedule::at(int64_t t) const {
   const double alpha_bar = alphas_cumprod_.at(static_cast<size_t>(t));
   return {std::sqrt(alpha_bar), std::sqrt(1 - alpha_bar), static_cast<double>(t)};
+}
+
+double NoiseSchedule::sigma_at(double timestep, Interpolation interpolation) const {
+  const double within = std::clamp(timestep, 0.0, static_cast<double>(size() - 1));
+  const auto low = static_cast<size_t>(within), high = std::min(low + 1, sigmas_.size() - 1);
+  const double weight = within - static_cast<double>(low);
+  if (interpolation == Interpolation::linear) return std::lerp(sigmas_[low], sigmas_[high], weight);
+  return std::exp(std::lerp(static_cast<double>(log_sigmas_[low]), log_sigmas_[high], weight));
+}
+
+double NoiseSchedule::timestep_of(double sigma) const {
+  const double log_sigma = std::log(std::max(sigma, 1e-10));
+  const auto above = std::upper_bound(log_sigmas_.begin(), log_sigmas_.end(), log_sigma);
+  const auto found = std::max<int64_t>(0, above - log_sigmas_.begin() - 1);
+  const auto low = static_cast<size_t>(std::min(found, std::max<int64_t>(0, size() - 2)));
+  const size_t high = std::min(low + 1, log_sigmas_.size() - 1);
+  if (low == high) return 0;
+  const double span = static_cast<double>(log_sigmas_[high]) - log_sigmas_[low];
+  return static_cast<double>(low) + std::clamp((log_sigma - log_sigmas_[low]) / span, 0.0, 1.0);
 }
 
 }  // namespace darkroom

@@ -1,5 +1,6 @@
 #include "darkroom/diffusion/walk.h"
 
+#include <array>
 #include <cmath>
 
 #include "darkroom/base/error.h"
@@ -8,77 +9,117 @@
 namespace darkroom {
 namespace {
 
-// numpy's arange fills with the difference of its first two entries, which rounding can make differ from the
-// step asked for; the list has one entry too many for some N there, which is why this makes exactly N.
-std::vector<int64_t> trailing_timesteps(int64_t train_steps, int64_t steps) {
-  const double start = static_cast<double>(train_steps);
-  const double delta = (start - start / static_cast<double>(steps)) - start;
-  std::vector<int64_t> timesteps;
-  for (int64_t i = 0; i < steps; ++i)
-    timesteps.push_back(std::llrint(start + static_cast<double>(i) * delta) - 1);
-  return timesteps;
+struct ConventionName {
+  std::string_view name;
+  std::vector<std::string_view> aliases;
+  Convention convention;
+};
+const std::array<ConventionName, 2>& conventions() {
+  static const std::array<ConventionName, 2> table = {
+      ConventionName{"diffusers", {}, Convention::diffusers},
+      ConventionName{"k", {"k-diffusion", "a1111", "comfyui"}, Convention::k}};
+  return table;
 }
 
-std::vector<int64_t> linspace_timesteps(int64_t train_steps, int64_t steps) {
-  if (steps == 1) return {0};
-  const double last = static_cast<double>(train_steps - 1);
-  const double delta = last / static_cast<double>(steps - 1);
-  std::vector<int64_t> timesteps = {train_steps - 1};
-  for (int64_t i = steps - 2; i >= 0; --i) timesteps.push_back(std::llrint(static_cast<double>(i) * delta));
-  return timesteps;
+Level exploding(double ratio, double timestep) { return {1, ratio, timestep}; }
+
+Level preserving(double ratio, double timestep) {
+  const double alpha = 1 / std::sqrt(1 + ratio * ratio);
+  return {alpha, ratio * alpha, timestep};
 }
 
-std::vector<int64_t> leading_timesteps(int64_t train_steps, int64_t steps, int64_t offset) {
-  std::vector<int64_t> timesteps;
-  for (int64_t i = steps - 1; i >= 0; --i) timesteps.push_back(i * (train_steps / steps) + offset);
-  if (timesteps.front() >= train_steps)
-    throw UsageError(std::to_string(steps) + " steps with leading spacing and an offset of " +
-                     std::to_string(offset) + " would start at timestep " +
-                     std::to_string(timesteps.front()) + "; the model has 0 to " +
-                     std::to_string(train_steps - 1) + ": use fewer steps or another schedule");
-  return timesteps;
+double rounded(double timestep, Rounding rounding) {
+  if (rounding == Rounding::nearest) return std::nearbyint(timestep);
+  return rounding == Rounding::down ? std::trunc(timestep) : timestep;
+}
+
+// DDPM, DDIM and PNDM: trained timesteps with their exact levels.
+Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (!options.spacing->timesteps)
+    throw UsageError(
+        "schedule '" + std::string(options.spacing->name) +
+        "' chooses noise levels between the trained timesteps, which this sampler does not visit; "
+        "use leading, trailing or linspace");
+  const std::vector<double> timesteps = spaced_timesteps(
+      *options.spacing->timesteps, Grid::trained, schedule.size(), options.steps, options.steps_offset);
+  const auto level = [&](double t) { return schedule.at(static_cast<int64_t>(t)); };
+  const Level final = options.final == Final::zero ? Level{1, 0, 0} : schedule.at(0);
+  Walk walk;
+  for (size_t i = 0; i < timesteps.size(); ++i) {
+    double previous = timesteps[i] - static_cast<double>(schedule.size() / options.steps);
+    if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
+    walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
+  }
+  return walk;
+}
+
+// The noise levels of all other grids, and the timesteps the network is told there.
+struct Points {
+  std::vector<double> sigmas, timesteps;
+};
+
+SigmaRange range_of(const NoiseSchedule& schedule, const WalkOptions& options) {
+  const bool spaced_ends = options.grid == Grid::sigma && options.convention == Convention::diffusers;
+  if (!spaced_ends) return {schedule.sigmas().back(), schedule.sigmas().front(), options.steps, schedule};
+  const std::vector<double> base =
+      spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
+  return {schedule.sigma_at(base.front(), Interpolation::linear),
+          schedule.sigma_at(base.back(), Interpolation::linear), options.steps, schedule};
+}
+
+Rounding rounding_of(const WalkOptions& options) {
+  const bool rounds = options.grid == Grid::multistep && options.convention == Convention::diffusers;
+  return rounds ? options.spacing->rounding : Rounding::none;
+}
+
+Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
+  Points points;
+  if (options.spacing->timesteps) {
+    const Interpolation between =
+        options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
+    points.timesteps = spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(),
+                                        options.steps, options.steps_offset);
+    for (const double t : points.timesteps) points.sigmas.push_back(schedule.sigma_at(t, between));
+    return points;
+  }
+  points.sigmas = options.spacing->curve(range_of(schedule, options));
+  for (const double sigma : points.sigmas)
+    points.timesteps.push_back(rounded(schedule.timestep_of(sigma), rounding_of(options)));
+  return points;
+}
+
+Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
+  const bool explodes = options.grid == Grid::sigma || options.convention == Convention::k;
+  const auto level = explodes ? exploding : preserving;
+  const Points points = points_of(schedule, options);
+  Walk walk;
+  for (size_t i = 0; i < points.sigmas.size(); ++i)
+    walk.steps.push_back({level(points.sigmas[i], points.timesteps[i]), {}});
+  for (size_t i = 0; i + 1 < walk.steps.size(); ++i) walk.steps[i].to = walk.steps[i + 1].at;
+  walk.steps.back().to = level(options.final == Final::zero ? 0 : schedule.sigmas().front(), 0);
+
+  const double start = points.sigmas.front();
+  const bool leading =
+      (options.spacing->timesteps ? *options.spacing->timesteps : options.base) == Spacing::leading;
+  const bool unit_variance = leading && options.convention == Convention::diffusers;
+  if (explodes) walk.init_scale = unit_variance ? std::hypot(start, 1) : start;
+  const bool curve = !options.spacing->timesteps;
+  walk.level_at = [schedule, level, rounding = curve ? rounding_of(options) : Rounding::none](double ratio) {
+    return level(ratio, rounded(schedule.timestep_of(ratio), rounding));
+  };
+  return walk;
 }
 
 }  // namespace
 
-const std::vector<SpacingName>& spacings() {
-  static const std::vector<SpacingName> table = {
-      {"leading", "from the first timestep up in equal steps; stops short of the noisiest", Spacing::leading},
-      {"trailing", "from the noisiest timestep down in equal steps", Spacing::trailing},
-      {"linspace", "evenly, both ends included", Spacing::linspace},
-  };
-  return table;
-}
+std::vector<std::string> convention_names() { return names_of(conventions()); }
 
-Spacing find_spacing(std::string_view name) {
-  return find_row<UsageError>("schedule", name, spacings()).spacing;
-}
-
-std::vector<int64_t> spaced_timesteps(Spacing spacing, int64_t train_steps, int64_t steps, int64_t offset) {
-  if (steps < 1 || steps > train_steps)
-    throw UsageError(std::to_string(steps) + " steps; this model allows 1 to " + std::to_string(train_steps));
-  switch (spacing) {
-    case Spacing::trailing:
-      return trailing_timesteps(train_steps, steps);
-    case Spacing::linspace:
-      return linspace_timesteps(train_steps, steps);
-    case Spacing::leading:
-      break;
-  }
-  return leading_timesteps(train_steps, steps, offset);
+Convention find_convention(std::string_view name) {
+  return find_row<UsageError>("convention", name, conventions()).convention;
 }
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
-  const std::vector<int64_t> timesteps =
-      spaced_timesteps(options.spacing, schedule.size(), options.steps, options.steps_offset);
-  const Level final = options.final_alpha_one ? Level{1, 0, 0} : schedule.at(0);
-  Walk walk;
-  for (size_t i = 0; i < timesteps.size(); ++i) {
-    int64_t previous = timesteps[i] - schedule.size() / options.steps;
-    if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
-    walk.steps.push_back({schedule.at(timesteps[i]), previous < 0 ? final : schedule.at(previous)});
-  }
-  return walk;
+  return options.grid == Grid::trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
 }
 
 }  // namespace darkroom

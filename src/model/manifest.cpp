@@ -251,6 +251,8 @@ Manifest read_manifest(const fs::path& folder) {
   if (manifest.stages.size() != 1) reader.fail("stages", "must hold one stage in this version of darkroom");
   manifest.output = read_output(reader.object("output"), manifest);
   manifest.defaults = read_defaults(reader.object("defaults"));
+  if (const auto spacing = find_spacing(manifest.defaults.schedule).timesteps)
+    manifest.stages.front().base_spacing = *spacing;
   reader.finish();
   return manifest;
 }

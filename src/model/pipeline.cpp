@@ -152,9 +152,8 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   BranchInputs inputs = encode(requests, settings.cfg_scale > 1);
   const Denoise denoise =
       denoiser_of(settings, stage, branches_of(denoiser, denoiser.spec().outputs.front(), std::move(inputs)));
-  const at::Tensor latents = find_sampler(settings.sampler)
-                                 .function(denoise, noise.draw() * walk.init_scale, walk, noise,
-                                           sampler_options_of(settings), observer);
+  const at::Tensor latents = sample(find_sampler(settings.sampler), denoise, noise.draw() * walk.init_scale,
+                                    walk, noise, sampler_options_of(settings), observer);
 
   std::vector<Outcome> outcomes;
   for (const at::Tensor& image : latents.unbind(0)) outcomes.push_back(decode(image, settings));

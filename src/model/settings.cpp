@@ -14,9 +14,10 @@ void check_size(const char* what, int64_t pixels, int64_t factor) {
   throw UsageError(message);
 }
 
-void refuse_unread(bool given, bool read, const char* option, std::string_view sampler) {
-  if (given && !read)
-    throw UsageError(std::string(option) + " has no effect on sampler '" + std::string(sampler) + "'");
+void refuse_unread(const SamplerInfo& sampler, std::string_view option, bool given) {
+  if (given && !sampler.reads(option))
+    throw UsageError("--" + std::string(option) + " has no effect on sampler '" + std::string(sampler.name) +
+                     "'");
 }
 
 }  // namespace
@@ -43,9 +44,13 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   check_size("height", settings.height, manifest.output.factor);
 
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  refuse_unread(settings.eta != 0, sampler.uses_eta, "--eta", sampler.name);
-  refuse_unread(settings.variance != stage.variance, sampler.uses_variance, "--variance", sampler.name);
-  refuse_unread(settings.prev != "diffusers", sampler.uses_previous, "--prev", sampler.name);
+  refuse_unread(sampler, "eta", settings.eta.has_value());
+  refuse_unread(sampler, "s-noise", settings.s_noise.has_value());
+  refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
+  refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
+  refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
+  refuse_unread(sampler, "variance", settings.variance != stage.variance);
+  refuse_unread(sampler, "prev", settings.prev != "diffusers");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
     throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
@@ -61,25 +66,36 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  return build_walk(NoiseSchedule(stage.schedule),
-                    {.spacing = find_spacing(settings.schedule),
-                     .steps = settings.steps,
-                     .steps_offset = stage.steps_offset,
-                     .previous = settings.prev == "next" ? Previous::next : sampler.previous,
-                     .final_alpha_one = sampler.final_alpha_one || stage.set_alpha_to_one});
+  return build_walk(
+      NoiseSchedule(stage.schedule),
+      {.spacing = &find_spacing(settings.schedule),
+       .steps = settings.steps,
+       .steps_offset = stage.steps_offset,
+       .grid = sampler.grid,
+       .previous = settings.prev == "next" ? Previous::next : sampler.previous,
+       .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
+       .convention = find_convention(settings.convention),
+       .base = stage.base_spacing});
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
-  return {.eta = settings.eta, .variance = find_variance(settings.variance)};
+  SamplerOptions options{.eta = settings.eta.value_or(find_sampler(settings.sampler).eta),
+                         .variance = find_variance(settings.variance)};
+  options.s_noise = settings.s_noise.value_or(options.s_noise);
+  options.s_churn = settings.s_churn.value_or(options.s_churn);
+  options.s_tmin = settings.s_tmin.value_or(options.s_tmin);
+  options.s_tmax = settings.s_tmax.value_or(options.s_tmax);
+  return options;
 }
 
 Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Branches branches) {
   const OutputKind kind{find_prediction_type(stage.prediction), stage.variance == "learned_range"};
-  Denoise denoise = classifier_free_guidance(std::move(branches), kind, settings.cfg_scale);
+  Denoise denoise = unit_variance(classifier_free_guidance(std::move(branches), kind, settings.cfg_scale));
+  const LimitedEps limited_eps = find_sampler(settings.sampler).limited_eps;
   if (settings.threshold_ratio)
     return dynamic_threshold(std::move(denoise), *settings.threshold_ratio,
-                             settings.threshold_max.value_or(1));
-  if (settings.clip_sample) return clip_sample(std::move(denoise), *settings.clip_sample);
+                             settings.threshold_max.value_or(1), limited_eps);
+  if (settings.clip_sample) return clip_sample(std::move(denoise), *settings.clip_sample, limited_eps);
   return denoise;
 }
 

@@ -34,8 +34,8 @@ class ConstantNoise : public Noise {
 double run(std::string_view sampler, const Walk& walk, double x, double z, double deviation,
            const SamplerOptions& options) {
   ConstantNoise noise(z);
-  return find_sampler(sampler)
-      .function(gaussian_denoiser(kMean, deviation), number(x), walk, noise, options, {})
+  return sample(find_sampler(sampler), gaussian_denoiser(kMean, deviation), number(x), walk, noise, options,
+                {})
       .item<double>();
 }
 
@@ -101,7 +101,8 @@ TEST(Ddim, ConvergesWithOrderOneOnAMixture) {
   for (const int steps : {80, 160, 320}) {
     const Walk walk = exponential_walk(14.6, 0.05, steps);
     RecordedNoise none({});
-    const at::Tensor end = ddim(denoise, number(6 * walk.steps.front().at.alpha), walk, none, {}, {});
+    const at::Tensor end =
+        sample(find_sampler("ddim"), denoise, number(6 * walk.steps.front().at.alpha), walk, none, {}, {});
     errors.push_back(std::abs(end.item<double>() / walk.steps.back().to.alpha - low));
   }
   for (size_t i = 1; i < errors.size(); ++i) EXPECT_NEAR(std::log2(errors[i - 1] / errors[i]), 1.0, 0.15);
@@ -128,7 +129,8 @@ Moments propagate(std::string_view sampler, const Walk& walk, double deviation,
 
 Walk ddpm_walk(int64_t steps) {
   const NoiseSchedule schedule({.kind = "linear", .beta_start = 1e-4, .beta_end = 0.02});
-  return build_walk(schedule, {.spacing = Spacing::trailing, .steps = steps, .previous = Previous::next});
+  return build_walk(schedule,
+                    {.spacing = &find_spacing("trailing"), .steps = steps, .previous = Previous::next});
 }
 
 // Published nowhere; computed independently (spec 8.3).
@@ -155,7 +157,8 @@ TEST(Ddpm, MonteCarloAgreesWithTheRecursion) {
   const Walk walk = ddpm_walk(20);
   const Moments expected = propagate("ddpm", walk, c, {});
   SeededNoise noise({11}, {kCount}, at::kFloat, at::TensorOptions(at::kDouble));
-  const at::Tensor x = ddpm(gaussian_denoiser(kMean, c), noise.draw(), walk, noise, {}, {});
+  const at::Tensor x =
+      sample(find_sampler("ddpm"), gaussian_denoiser(kMean, c), noise.draw(), walk, noise, {}, {});
   EXPECT_NEAR(x.mean().item<double>(), expected.mean, 4 * c / std::sqrt(kCount));
   EXPECT_NEAR(x.var().item<double>(), expected.variance, 6 * c * c / std::sqrt(kCount));
 }
@@ -167,8 +170,9 @@ TEST(Identities, DdimAtEtaOneIsDdpm) {
   SeededNoise start({3}, {4, 6}, at::kFloat, like);
   const at::Tensor x = start.draw();
   SeededNoise first({5}, {4, 6}, at::kFloat, like), second({5}, {4, 6}, at::kFloat, like);
-  const at::Tensor a = ddim(gaussian_denoiser(kMean, 0.5), x, walk, first, {.eta = 1}, {});
-  const at::Tensor b = ddpm(gaussian_denoiser(kMean, 0.5), x, walk, second, {}, {});
+  const at::Tensor a =
+      sample(find_sampler("ddim"), gaussian_denoiser(kMean, 0.5), x, walk, first, {.eta = 1}, {});
+  const at::Tensor b = sample(find_sampler("ddpm"), gaussian_denoiser(kMean, 0.5), x, walk, second, {}, {});
   EXPECT_LT((a - b).abs().max().item<double>(), 1e-9);
 }
 
@@ -180,7 +184,7 @@ TEST(Identities, AConstantDenoiserIsReachedExactly) {
   for (const SamplerInfo& sampler : samplers()) {
     ConstantNoise noise(0.7);
     // A last DDPM step from t > 0 still adds 1e-10 of noise, as upstream.
-    const double end = sampler.function(constant, number(2), ddpm_walk(7), noise, {}, {}).item<double>();
+    const double end = sample(sampler, constant, number(2), ddpm_walk(7), noise, {}, {}).item<double>();
     EXPECT_NEAR(end, 0.25, 1e-10) << sampler.name;
   }
 }

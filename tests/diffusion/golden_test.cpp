@@ -37,15 +37,15 @@ NoiseSchedule schedule_of(const json& c) {
 
 Walk walk_of(const json& c, const NoiseSchedule& schedule) {
   const SamplerInfo& sampler = find_sampler(c["sampler"].get<std::string>());
-  return build_walk(schedule,
-                    {.spacing = find_spacing(c["spacing"].get<std::string>()),
-                     .steps = c["steps"],
-                     .steps_offset = c["steps_offset"],
-                     .previous = sampler.previous,
-                     .final_alpha_one = sampler.final_alpha_one || c["set_alpha_to_one"].get<bool>()});
+  return build_walk(schedule, {.spacing = &find_spacing(c["spacing"].get<std::string>()),
+                               .steps = c["steps"],
+                               .steps_offset = c["steps_offset"],
+                               .previous = sampler.previous,
+                               .final = c["set_alpha_to_one"].get<bool>() ? Final::zero : sampler.final});
 }
 
 Denoise denoiser_of(const json& c) {
+  const SamplerInfo& sampler = find_sampler(c["sampler"].get<std::string>());
   const bool learned = c["variance"] == "learned_range";
   const double total = c["train_steps"];
   const Branches network = [=](const at::Tensor& x, const Level& level, const std::vector<Branch>&) {
@@ -55,8 +55,8 @@ Denoise denoiser_of(const json& c) {
   const OutputKind kind{find_prediction_type(c["prediction"].get<std::string>()), learned};
   Denoise denoise = classifier_free_guidance(network, kind, 1.0);
   if (c.contains("threshold_ratio"))
-    return dynamic_threshold(denoise, c["threshold_ratio"], c["threshold_max"]);
-  if (c.contains("clip_sample")) return clip_sample(denoise, c["clip_sample"]);
+    return dynamic_threshold(denoise, c["threshold_ratio"], c["threshold_max"], sampler.limited_eps);
+  if (c.contains("clip_sample")) return clip_sample(denoise, c["clip_sample"], sampler.limited_eps);
   return denoise;
 }
 
@@ -78,7 +78,7 @@ class GoldenRun : public ::testing::TestWithParam<json> {
   const at::Tensor samples = tensor_of(goldens().at(name + "/samples"));
 
   at::Tensor run(const at::Tensor& x, const Walk& steps, Noise& noise) {
-    return sampler.function(denoiser_of(c), x, steps, noise, options, {});
+    return sample(sampler, denoiser_of(c), x, steps, noise, options, {});
   }
 };
 

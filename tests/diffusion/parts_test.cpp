@@ -45,48 +45,48 @@ TEST(Schedule, RefusesWhatMakesNone) {
   EXPECT_THROW(NoiseSchedule({.kind = "trained"}), ModelError);
 }
 
-using Timesteps = std::vector<int64_t>;
+using Timesteps = std::vector<double>;
 
 TEST(Spacing, GivesTheKnownLists) {
-  EXPECT_EQ(spaced_timesteps(Spacing::linspace, 1000, 10, 0),
+  EXPECT_EQ(spaced_timesteps(Spacing::linspace, Grid::trained, 1000, 10, 0),
             (Timesteps{999, 888, 777, 666, 555, 444, 333, 222, 111, 0}));
-  EXPECT_EQ(spaced_timesteps(Spacing::leading, 1000, 10, 1),
+  EXPECT_EQ(spaced_timesteps(Spacing::leading, Grid::trained, 1000, 10, 1),
             (Timesteps{901, 801, 701, 601, 501, 401, 301, 201, 101, 1}));
-  EXPECT_EQ(spaced_timesteps(Spacing::trailing, 1000, 3, 0), (Timesteps{999, 666, 332}));
-  EXPECT_EQ(spaced_timesteps(Spacing::linspace, 1000, 1, 0), (Timesteps{0}));
-  EXPECT_EQ(spaced_timesteps(Spacing::trailing, 1000, 1, 0), (Timesteps{999}));
+  EXPECT_EQ(spaced_timesteps(Spacing::trailing, Grid::trained, 1000, 3, 0), (Timesteps{999, 666, 332}));
+  EXPECT_EQ(spaced_timesteps(Spacing::linspace, Grid::trained, 1000, 1, 0), (Timesteps{0}));
+  EXPECT_EQ(spaced_timesteps(Spacing::trailing, Grid::trained, 1000, 1, 0), (Timesteps{999}));
 }
 
 // For 61 steps (and 61 other counts) numpy's arange, and so diffusers, puts a 62nd timestep of -1 at the end.
 TEST(Spacing, IsDescendingInRangeAndOfTheLengthAskedFor) {
-  for (const SpacingName& spacing : spacings()) {
+  for (const Spacing spacing : {Spacing::leading, Spacing::trailing, Spacing::linspace}) {
     for (int64_t steps = 1; steps <= 1000; ++steps) {
-      const Timesteps list = spaced_timesteps(spacing.spacing, 1000, steps, 0);
+      const Timesteps list = spaced_timesteps(spacing, Grid::trained, 1000, steps, 0);
       ASSERT_EQ(static_cast<int64_t>(list.size()), steps);
       ASSERT_LE(list.front(), 999);
-      ASSERT_GE(list.back(), 0) << spacing.name << " " << steps;
+      ASSERT_GE(list.back(), 0) << static_cast<int>(spacing) << " " << steps;
       for (size_t i = 1; i < list.size(); ++i)
-        ASSERT_LT(list[i], list[i - 1]) << spacing.name << " " << steps;
+        ASSERT_LT(list[i], list[i - 1]) << static_cast<int>(spacing) << " " << steps;
     }
   }
 }
 
 TEST(Spacing, RefusesWhatDoesNotFit) {
-  EXPECT_THROW(spaced_timesteps(Spacing::trailing, 1000, 0, 0), UsageError);
-  EXPECT_THROW(spaced_timesteps(Spacing::trailing, 1000, 1001, 0), UsageError);
-  EXPECT_THROW(spaced_timesteps(Spacing::leading, 1000, 1000, 1), UsageError);
+  EXPECT_THROW(spaced_timesteps(Spacing::trailing, Grid::trained, 1000, 0, 0), UsageError);
+  EXPECT_THROW(spaced_timesteps(Spacing::trailing, Grid::trained, 1000, 1001, 0), UsageError);
+  EXPECT_THROW(spaced_timesteps(Spacing::leading, Grid::trained, 1000, 1000, 1), UsageError);
   EXPECT_THROW(find_spacing("trailng"), UsageError);
 }
 
 TEST(Walk, StepsWhereDiffusersDdimStepsOrToTheNextTimestep) {
   const NoiseSchedule schedule(kStableDiffusion);
-  WalkOptions options{.spacing = Spacing::linspace, .steps = 10, .previous = Previous::constant};
+  WalkOptions options{.spacing = &find_spacing("linspace"), .steps = 10, .previous = Previous::constant};
   EXPECT_EQ(build_walk(schedule, options).steps[0].to.timestep, 899);
   EXPECT_EQ(build_walk(schedule, options).steps[1].at.timestep, 888);
   options.previous = Previous::next;
   EXPECT_EQ(build_walk(schedule, options).steps[0].to.timestep, 888);
   EXPECT_EQ(build_walk(schedule, options).steps.back().to.alpha, 1);
-  options.final_alpha_one = false;
+  options.final = Final::first_trained;
   EXPECT_EQ(build_walk(schedule, options).steps.back().to.alpha, schedule.at(0).alpha);
 }
 
@@ -131,7 +131,8 @@ TEST(Prediction, DdimWalksRectifiedFlowToTheExactSolution) {
   const at::Tensor expected =
       testing::gaussian_flow(x, walk.steps.front().at, walk.steps.back().to, mean, deviation);
   // Order one: about 2.3 / steps here.
-  EXPECT_LT(worst_difference(ddim(flow, x, walk, none, {}, {}), expected), 2.5 / steps);
+  EXPECT_LT(worst_difference(sample(find_sampler("ddim"), flow, x, walk, none, {}, {}), expected),
+            2.5 / steps);
 }
 
 Branches two_numbers(double unconditional, double conditional, int* calls) {
@@ -225,7 +226,7 @@ TEST(Samplers, AreFoundByNameAndAlias) {
 
 TEST(Samplers, TellTheObserverEveryStepAndStopWhereItThrows) {
   const NoiseSchedule schedule(kStableDiffusion);
-  const Walk walk = build_walk(schedule, {.spacing = Spacing::trailing, .steps = 5});
+  const Walk walk = build_walk(schedule, {.spacing = &find_spacing("trailing"), .steps = 5});
   for (const SamplerInfo& sampler : samplers()) {
     SeededNoise noise({1}, {1, 2}, at::kFloat, at::TensorOptions(at::kDouble));
     std::vector<int64_t> seen;
@@ -234,7 +235,7 @@ TEST(Samplers, TellTheObserverEveryStepAndStopWhereItThrows) {
       seen.push_back(step);
       if (step == 3) throw InterruptedError("stop");
     };
-    EXPECT_THROW(sampler.function(testing::gaussian_denoiser(0, 1), noise.draw(), walk, noise, {}, observer),
+    EXPECT_THROW(sample(sampler, testing::gaussian_denoiser(0, 1), noise.draw(), walk, noise, {}, observer),
                  InterruptedError);
     EXPECT_EQ(seen, (std::vector<int64_t>{1, 2, 3}));
   }

@@ -19,7 +19,7 @@ Denoise toy(PredictionType type) {
       [type](const at::Tensor& x, const Level& level) {
         return interpret(type, x * (level.timestep / (level.timestep + 1)), x, level);
       },
-      1.0);
+      1.0, LimitedEps::kept);
 }
 
 // One generator for the whole batch, as the upstream tests use.
@@ -48,16 +48,16 @@ TEST_P(PublishedSum, OfAbsoluteValues) {
   const Published& p = GetParam();
   const SamplerInfo& sampler = find_sampler(p.sampler);
   const NoiseSchedule schedule({.kind = "linear", .beta_start = p.beta_start, .beta_end = 0.02});
-  Walk walk = build_walk(schedule, {.spacing = Spacing::leading,
+  Walk walk = build_walk(schedule, {.spacing = &find_spacing("leading"),
                                     .steps = p.steps,
                                     .previous = sampler.previous,
-                                    .final_alpha_one = sampler.final_alpha_one || p.set_alpha_to_one});
+                                    .final = p.set_alpha_to_one ? Final::zero : sampler.final});
   walk.steps.erase(walk.steps.begin(), walk.steps.begin() + p.first_step);
   at::Tensor x = ramp(false);
   const Level first = walk.steps.front().at;
   if (p.first_step > 0) x = first.alpha * x + first.sigma * ramp(true);
   BatchNoise noise;
-  x = sampler.function(toy(p.type), x, walk, noise, {}, {});
+  x = sample(sampler, toy(p.type), x, walk, noise, {}, {});
   EXPECT_NEAR(x.abs().sum(at::kDouble).item<double>(), p.sum, p.tolerance);
 }
 

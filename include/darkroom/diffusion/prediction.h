@@ -36,11 +36,19 @@ PredictionType find_prediction_type(std::string_view name);
 /// caller's to prevent. diffusers: step() of DDIMScheduler.
 Prediction interpret(PredictionType type, const at::Tensor& raw, const at::Tensor& x, const Level& level);
 
-/// x0 limited to [-range, range]; eps stays as it is (diffusers: clip_sample).
-Denoise clip_sample(Denoise denoise, double range);
+/// For networks that were trained on alpha^2 + sigma^2 = 1: x and its level are scaled to that before
+/// `denoise` sees them (diffusers: scale_model_input). x0 and eps mean the same at any scale.
+Denoise unit_variance(Denoise denoise);
+
+/// What becomes of eps where x0 is limited: it stays what the network said, or it becomes what x holds beside
+/// the new x0.
+enum class LimitedEps { kept, derived };
+
+/// x0 limited to [-range, range] (diffusers: clip_sample).
+Denoise clip_sample(Denoise denoise, double range, LimitedEps eps);
 
 /// Dynamic thresholding (Imagen, 2205.11487, section 2.3): per image, x0 is limited to the `ratio` quantile
 /// of |x0|, where that is over 1, but at most `max`, and divided by it. diffusers: _threshold_sample.
-Denoise dynamic_threshold(Denoise denoise, double ratio, double max);
+Denoise dynamic_threshold(Denoise denoise, double ratio, double max, LimitedEps eps);
 
 }  // namespace darkroom

@@ -3,7 +3,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,19 +26,46 @@ std::vector<std::string> variance_names();
 /// Throws UsageError naming the nearest if there is none of this name.
 Variance find_variance(std::string_view name);
 
-/// What a person may set about a sampler. Its row says which of these it reads.
+/// What a person may set about a sampler. Its row says which of these it reads, by the names of the
+/// command line.
 struct SamplerOptions {
-  double eta = 0;  ///< DDIM: 0 is deterministic, 1 is DDPM's posterior variance
+  double eta = 0;      ///< share of the noise that is added again: 0 is deterministic, 1 is the full amount
+  double s_noise = 1;  ///< factor on all noise a sampler adds
+  double s_churn = 0, s_tmin = 0,
+         s_tmax = std::numeric_limits<double>::infinity();  ///< EDM 2206.00364, alg. 2
+  int64_t order = 0;                                        ///< of a solver that has several; 0: its row's
   Variance variance = Variance::fixed_small;
 };
 
-/// Called after each step with its number (from 1), their count and x. May throw to stop the walk.
-using StepObserver = std::function<void(int64_t step, int64_t steps, const at::Tensor& x)>;
+/// One look at the denoiser, which multistep samplers come back to.
+struct Evaluation {
+  Level level;
+  at::Tensor x;
+  Prediction prediction;
+};
 
-/// Walks x from the first level to the last and returns it. Knows no model family, guidance, device or
-/// precision, and computes in the dtype of x; scalars are double.
-using Sampler = at::Tensor (*)(const Denoise& denoise, at::Tensor x, const Walk& walk, Noise& noise,
-                               const SamplerOptions& options, const StepObserver& observer);
+/// The newest first, as many as the sampler's row asks for.
+using History = std::deque<Evaluation>;
+
+/// Where a sampler stands in its walk, and what it may use there.
+struct StepContext {
+  const Denoise& denoise;
+  const Walk& walk;
+  size_t index;  ///< of the step in the walk
+  Noise& noise;
+  const SamplerOptions& options;
+  History& history;  ///< evaluations of earlier steps of this run
+
+  const Step& step() const { return walk.steps[index]; }
+  size_t left() const { return walk.steps.size() - index; }  ///< this step included
+
+  /// Asks the denoiser about x at the step's start, and keeps the answer in front of the history.
+  const Prediction& evaluate(const at::Tensor& x);
+};
+
+/// Takes x over one step of its walk. Knows no model family, guidance, device or precision, and computes in
+/// the dtype of x; scalars are double.
+using SamplerStep = at::Tensor (*)(const at::Tensor& x, StepContext& context);
 
 /// One row per sampler. The --sampler option, `darkroom list samplers` and the walk builder all read this
 /// table.
@@ -45,11 +74,19 @@ struct SamplerInfo {
   std::vector<std::string_view> aliases;  ///< other programs' names for it
   std::string_view summary;
   std::string_view source;  ///< paper, diffusers class
-  Previous previous;        ///< where its steps end unless the person says otherwise
-  bool final_alpha_one;     ///< its last step always ends without noise; else the model's set_alpha_to_one
-                            ///< decides
-  bool uses_eta, uses_variance, uses_previous;
-  Sampler function;
+  int order = 1;            ///< of its error; for several, the one it has by itself
+  bool stochastic = false;  ///< adds noise unless its options turn that off
+  Grid grid = Grid::trained;
+  Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
+  Final final = Final::zero;
+  bool model_decides_final = false;  ///< the model's set_alpha_to_one, not the row, says where it ends
+  LimitedEps limited_eps = LimitedEps::derived;  ///< what its reference does when x0 is clipped
+  size_t memory = 0;                             ///< evaluations it looks back on
+  double eta = 0;                                ///< its default
+  std::vector<std::string_view> options = {};    ///< it reads
+  SamplerStep step;
+
+  bool reads(std::string_view option) const;
 };
 
 std::span<const SamplerInfo> samplers();
@@ -57,10 +94,11 @@ std::span<const SamplerInfo> samplers();
 /// By name or alias, ignoring case. Throws UsageError naming the nearest if there is none.
 const SamplerInfo& find_sampler(std::string_view name);
 
-// The samplers. Sources stand in the table.
-at::Tensor ddpm(const Denoise& denoise, at::Tensor x, const Walk& walk, Noise& noise,
-                const SamplerOptions& options, const StepObserver& observer);
-at::Tensor ddim(const Denoise& denoise, at::Tensor x, const Walk& walk, Noise& noise,
-                const SamplerOptions& options, const StepObserver& observer);
+/// Called after each step with its number (from 1), their count and x. May throw to stop the walk.
+using StepObserver = std::function<void(int64_t step, int64_t steps, const at::Tensor& x)>;
+
+/// Walks x (B, ...) from the first level to the last and returns it.
+at::Tensor sample(const SamplerInfo& sampler, const Denoise& denoise, at::Tensor x, const Walk& walk,
+                  Noise& noise, const SamplerOptions& options, const StepObserver& observer);
 
 }  // namespace darkroom

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "darkroom/diffusion/level.h"
 #include "darkroom/diffusion/schedule.h"
+#include "darkroom/diffusion/spacing.h"
 
 namespace darkroom {
 
@@ -15,46 +18,47 @@ struct Step {
   Level to;
 };
 
-/// The levels a sampler visits, and the factor that makes unit noise its start. The builder knows how
-/// diffusers spaces timesteps and where it steps to; samplers do not.
+/// The levels a sampler visits, and the factor that makes unit noise its start. The builder knows how a
+/// reference spaces timesteps, where it steps to and how it scales x; samplers do not.
 struct Walk {
   std::vector<Step> steps;
   double init_scale = 1;
+  /// The level at a noise ratio between grid points, for samplers that call the denoiser there.
+  std::function<Level(double noise_ratio)> level_at = {};
 };
 
-/// How the N timesteps are spread over the T trained ones (Lin et al. 2305.08891, table 2).
-enum class Spacing { leading, trailing, linspace };
+/// Whose numbers a walk follows where the two differ: diffusers rounds timesteps and interpolates sigma,
+/// k-diffusion (A1111, ComfyUI) keeps them fractional and interpolates log sigma.
+enum class Convention { diffusers, k };
 
-/// Where a step ends.
+std::vector<std::string> convention_names();
+
+/// Throws UsageError naming the nearest if there is none of this name.
+Convention find_convention(std::string_view name);
+
+/// Where a step of the trained grid ends.
 enum class Previous {
   next,      ///< at the next timestep of the list
   constant,  ///< at t - T/N, rounded down, which diffusers' DDIM and PNDM use whatever the list says
 };
 
-struct SpacingName {
-  std::string_view name;
-  std::string_view summary;
-  Spacing spacing;
-};
-const std::vector<SpacingName>& spacings();
-
-/// Throws UsageError naming the nearest spacing if there is none of this name.
-Spacing find_spacing(std::string_view name);
-
-/// N descending timesteps (diffusers: set_timesteps of DDPMScheduler and DDIMScheduler). Throws UsageError
-/// where N is not in 1..T, or where leading spacing with its offset would leave the schedule.
-std::vector<int64_t> spaced_timesteps(Spacing spacing, int64_t train_steps, int64_t steps, int64_t offset);
+/// Where the last step ends.
+enum class Final { zero, first_trained };
 
 struct WalkOptions {
-  Spacing spacing = Spacing::leading;
+  const SpacingInfo* spacing = nullptr;
   int64_t steps = 50;
   int64_t steps_offset = 0;  ///< added to every timestep of leading spacing
+  Grid grid = Grid::trained;
   Previous previous = Previous::next;
-  bool final_alpha_one =
-      true;  ///< the last step ends without noise; else at the first trained level (set_alpha_to_one)
+  Final final = Final::zero;
+  Convention convention = Convention::diffusers;
+  /// The timesteps whose ends a sigma curve takes on diffusers' sigma grid, and which decide its start's
+  /// scale.
+  Spacing base = Spacing::linspace;
 };
 
-/// Throws UsageError as spaced_timesteps.
+/// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options);
 
 }  // namespace darkroom

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "darkroom/diffusion/schedule.h"
+#include "darkroom/diffusion/spacing.h"
 
 namespace darkroom {
 
@@ -45,6 +46,8 @@ struct Manifest {
     ScheduleSpec schedule;
     int64_t steps_offset = 0;
     bool set_alpha_to_one = true;
+    /// Whose ends diffusers' sigma samplers give to karras and other curves: the model's own spacing.
+    Spacing base_spacing = Spacing::linspace;
     std::optional<double> clip_sample;                     ///< range; none: no clipping
     std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; wins over clipping
   };

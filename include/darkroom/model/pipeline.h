@@ -23,7 +23,9 @@ struct Settings {
   int64_t steps = 0;
   double cfg_scale = 1;  ///< guidance scale; at most 1: no guidance, as diffusers
   std::string sampler, schedule;
-  double eta = 0;                  ///< DDIM
+  std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
+  /// Of the sampler (see SamplerOptions); none: its own.
+  std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax;
   std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
   std::string variance;            ///< DDPM: one of variance_names()
   std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off

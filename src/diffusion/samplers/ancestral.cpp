@@ -1,0 +1,15 @@
+#include "diffusion/samplers/ancestral.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace darkroom {
+
+AncestralStep ancestral_step(const Level& at, const Level& to, double eta) {
+  const double s = noise_ratio(at), next = noise_ratio(to);
+  const double up = std::min(next, eta * next / s * std::sqrt(s * s - next * next));
+  const double down = std::sqrt(next * next - up * up);
+  return {{to.alpha, down * to.alpha, to.timestep}, up * to.alpha};
+}
+
+}  // namespace darkroom

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "darkroom/diffusion/level.h"
+
+namespace darkroom {
+
+/// A step divided in two: a deterministic one to `down`, and noise of deviation `up` that leads from there to
+/// the level wanted. eta 1 adds what DDPM's posterior would (k-diffusion get_ancestral_step).
+struct AncestralStep {
+  Level down;
+  double up;
+};
+
+AncestralStep ancestral_step(const Level& at, const Level& to, double eta);
+
+}  // namespace darkroom

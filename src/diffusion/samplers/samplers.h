@@ -1,0 +1,15 @@
+#pragma once
+
+#include "darkroom/diffusion/sampler.h"
+
+namespace darkroom {
+
+// One function for each row of samplers(); sources stand there.
+at::Tensor ddim(const at::Tensor& x, StepContext& context);
+at::Tensor ddpm(const at::Tensor& x, StepContext& context);
+at::Tensor euler(const at::Tensor& x, StepContext& context);
+at::Tensor euler_ancestral(const at::Tensor& x, StepContext& context);
+at::Tensor heun(const at::Tensor& x, StepContext& context);
+at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context);
+
+}  // namespace darkroom

@@ -1,0 +1,37 @@
+#include "diffusion/sigma_curves.h"
+
+#include <cmath>
+
+namespace darkroom {
+namespace {
+
+// f(0) .. f(1) in equal steps; one step alone is f(0).
+template <class Function>
+std::vector<double> evenly(int64_t steps, Function f) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < steps; ++i)
+    values.push_back(f(steps == 1 ? 0 : static_cast<double>(i) / static_cast<double>(steps - 1)));
+  return values;
+}
+
+}  // namespace
+
+std::vector<double> karras_sigmas(const SigmaRange& range) {
+  constexpr double kRho = 7;
+  const double high = std::pow(range.high, 1 / kRho), low = std::pow(range.low, 1 / kRho);
+  return evenly(range.steps, [&](double u) { return std::pow(high + u * (low - high), kRho); });
+}
+
+std::vector<double> exponential_sigmas(const SigmaRange& range) {
+  const double high = std::log(range.high), low = std::log(range.low);
+  return evenly(range.steps, [&](double u) { return std::exp(high + u * (low - high)); });
+}
+
+std::vector<double> normal_sigmas(const SigmaRange& range) {
+  const double high = range.schedule.timestep_of(range.high), low = range.schedule.timestep_of(range.low);
+  return evenly(range.steps, [&](double u) {
+    return range.schedule.sigma_at(high + u * (low - high), Interpolation::log_linear);
+  });
+}
+
+}  // namespace darkroom

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "darkroom/diffusion/spacing.h"
+
+namespace darkroom {
+
+// One SigmaCurve for each row of spacings() that has one; sources stand there.
+std::vector<double> karras_sigmas(const SigmaRange& range);
+std::vector<double> exponential_sigmas(const SigmaRange& range);
+std::vector<double> normal_sigmas(const SigmaRange& range);
+
+}  // namespace darkroom
