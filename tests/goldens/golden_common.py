@@ -37,7 +37,7 @@ SHAPES = {"odd": (1, 2, 3, 5), "even": (2, 4, 4, 4)}  # 30 elements: not a multi
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample", "flow": "flow_prediction"}
 SPACINGS = ("leading", "trailing", "linspace")
 CURVES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas", "lu": "use_lu_lambdas"}
-CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type", "lower_order_final": "lower_order_final", "euler_at_final": "euler_at_final"}
+CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type"} | {name: name for name in ("lower_order_final", "euler_at_final", "disable_corrector")}
 
 
 def network(u, t, total=TRAIN_STEPS):

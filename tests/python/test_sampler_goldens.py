@@ -29,7 +29,7 @@ def difference(case, tensors, formulas):
     return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(states, recording.samples))
 
 
-@pytest.mark.parametrize("name, formulas", [("sigma_samplers", DIFFUSERS)])
+@pytest.mark.parametrize("name, formulas", [("sigma_samplers", DIFFUSERS), ("dpm_samplers", DIFFUSERS)])
 def test_formulas(name, formulas):
     worst = {}
     for case, tensors in recorded(name):
