@@ -1,7 +1,11 @@
 """Records diffusers' samplers that walk y = x0 + sigma eps: tests/goldens/sigma_samplers.safetensors (golden_common.py).
 
+DPM++ SDE is given unit noise in place of its Brownian path, which would need torchsde.
 Run with the Python environment of scripts/requirements.txt:  python tests/goldens/record_sigma_samplers.py
 """
+
+import sys
+import types
 
 from diffusers import (
     EulerAncestralDiscreteScheduler,
@@ -11,7 +15,11 @@ from diffusers import (
     KDPM2DiscreteScheduler,
     LMSDiscreteScheduler,
 )
-from golden_common import Goldens, case_of, covering, scheduler_of, set_timesteps, walk
+from diffusers.utils.torch_utils import randn_tensor
+from golden_common import SHAPES, Goldens, case_of, covering, scheduler_of, seeded, set_timesteps, walk
+
+sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
+from diffusers.schedulers import scheduling_dpmsolver_sde  # noqa: E402
 
 STEPS = (10, 1, 2, 3, 5, 20)
 SPACINGS = ("linspace", "leading", "trailing")
@@ -85,8 +93,16 @@ FAMILIES = (
     ("heun", HeunDiscreteScheduler, heun, {}),
     ("dpm2", KDPM2DiscreteScheduler, kdpm2, {}),
     ("dpm2_a", KDPM2AncestralDiscreteScheduler, kdpm2_ancestral, {}),
+    ("dpm++sde", scheduling_dpmsolver_sde.DPMSolverSDEScheduler, kdpm2, {}),
     ("lms", LMSDiscreteScheduler, lms, {"order": 4}),
 )
+
+
+def inject_noise(scheduler, case):
+    """Unit noise from the place where walk() looks for it."""
+    module, generator = scheduling_dpmsolver_sde, seeded(case["name"] + "/noise")
+    module.randn_tensor = randn_tensor
+    scheduler.noise_sampler = lambda *_: module.randn_tensor(SHAPES[case["shape"]], generator=generator)
 
 
 def main():
@@ -96,6 +112,8 @@ def main():
             case = case_of(sampler, row, options)
             scheduler = scheduler_of(cls, case)
             set_timesteps(scheduler, case)
+            if sampler == "dpm++sde":
+                inject_noise(scheduler, case)
             goldens.add(case, walk(scheduler, case, step_options=options))
     goldens.save(__file__)
 

@@ -1,12 +1,12 @@
-"""The recorded walks of tests/goldens against the formulas of sampler_formulas.py."""
+"""The recorded walks of tests/goldens against the formulas of the folder formulas/."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from formulas import DIFFUSERS, Recording
 from safetensors import safe_open
-from sampler_formulas import DIFFUSERS, Recording
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
 TOLERANCE = 1e-4  # upstream computes in float32; the second half of Heun over two steps loses most
@@ -29,7 +29,10 @@ def difference(case, tensors, formulas):
     return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(states, recording.samples))
 
 
-@pytest.mark.parametrize("name, formulas", [("sigma_samplers", DIFFUSERS), ("dpm_samplers", DIFFUSERS)])
+FILES = {name: DIFFUSERS for name in ("sigma_samplers", "dpm_samplers", "timestep_samplers", "flow_samplers")}
+
+
+@pytest.mark.parametrize("name, formulas", FILES.items())
 def test_formulas(name, formulas):
     worst = {}
     for case, tensors in recorded(name):

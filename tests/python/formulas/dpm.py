@@ -1,129 +1,15 @@
-"""The samplers' formulas once more, in float64 and as few lines as their papers: what the recorded walks are held against.
-
-Each function yields the state after every grid step. It takes levels, timesteps and noise from the recording, in order,
-and everything else from the formula.
-"""
+"""Exponential integrators of x = a x0 + s eps, as diffusers has them."""
 
 import numpy as np
-
-
-class Recording:
-    """One case: its tensors as float64, read in the order in which a sampler asks for them."""
-
-    def __init__(self, case, tensors):
-        self.case, self.options = case, case["options"]
-        self.x, self.samples = tensors["x"], tensors["samples"]
-        self.sigmas = tensors.get("sigmas")
-        self.timesteps = iter(tensors["timesteps"])
-        self.noise = iter(tensors.get("noise", ()))
-        self.begin, self.steps = case.get("begin", 0), case["steps"]
-
-    def raw(self, u):
-        return 0.7 * np.sin(u) + 0.2 * np.cos(3 * u) * (next(self.timesteps) / self.case["train_steps"])
-
-    def denoised(self, y, sigma):
-        """D(y; sigma), for y = x0 + sigma eps."""
-        m = self.raw(y / np.sqrt(sigma**2 + 1))
-        if "clip_sample" in self.case:
-            limit = self.case["clip_sample"]
-            return np.clip(self.x0_ve(y, sigma, m), -limit, limit)
-        return self.x0_ve(y, sigma, m)
-
-    def x0_ve(self, y, sigma, m):
-        if self.case["prediction"] == "epsilon":
-            return y - sigma * m
-        if self.case["prediction"] == "v":
-            return y / (sigma**2 + 1) - m * sigma / np.sqrt(sigma**2 + 1)
-        return m
-
-    def pairs(self):
-        return list(zip(self.sigmas, self.sigmas[1:]))[self.begin :]
-
-
-def ancestral(sigma, to, eta=1.0):
-    up = min(to, eta * np.sqrt(to**2 * max(sigma**2 - to**2, 0) / sigma**2))
-    return np.sqrt(to**2 - up**2), up
-
-
-def euler(r):
-    y, o = r.x, r.options
-    for sigma, to in r.pairs():
-        inside = o.get("s_tmin", 0) <= sigma <= o.get("s_tmax", np.inf)
-        gamma = min(o.get("s_churn", 0) / (len(r.sigmas) - 1), np.sqrt(2) - 1) if inside else 0
-        hat = sigma * (1 + gamma)
-        m = r.raw(y / np.sqrt(sigma**2 + 1))  # before the noise, as diffusers calls its network
-        if gamma:
-            y = y + next(r.noise) * o.get("s_noise", 1) * np.sqrt(hat**2 - sigma**2)
-        d = r.x0_ve(y, hat if r.case["prediction"] == "epsilon" else sigma, m)
-        y = y + (y - d) / hat * (to - hat)
-        yield y
-
-
-def euler_a(r):
-    y = r.x
-    for sigma, to in r.pairs():
-        down, up = ancestral(sigma, to)
-        y = y + (y - r.denoised(y, sigma)) / sigma * (down - sigma) + up * next(r.noise)
-        yield y
-
-
-def heun(r):
-    y = r.x
-    for sigma, to in r.pairs():
-        d = (y - r.denoised(y, sigma)) / sigma
-        end = y + d * (to - sigma)
-        if to > 0:
-            end = y + (d + (end - r.denoised(end, to)) / to) / 2 * (to - sigma)
-        y = end
-        yield y
-
-
-def dpm2(r):
-    y = r.x
-    for sigma, to in r.pairs():
-        y = dpm2_step(r, y, sigma, to)
-        yield y
-
-
-def dpm2_a(r):
-    y = r.x
-    for sigma, to in r.pairs():
-        down, up = ancestral(sigma, to)
-        y = dpm2_step(r, y, sigma, down)
-        if to > 0:
-            y = y + up * next(r.noise)
-        yield y
-
-
-def dpm2_step(r, y, sigma, to):
-    d = (y - r.denoised(y, sigma)) / sigma
-    if to == 0:
-        return y - sigma * d
-    middle = np.sqrt(sigma * to)
-    inner = y + d * (middle - sigma)
-    return y + (inner - r.denoised(inner, middle)) / middle * (to - sigma)
-
-
-def lms(r):
-    y, history = r.x, []
-    for i, (sigma, to) in enumerate(r.pairs(), r.begin):
-        order = min(i + 1, r.options.get("order", 4))
-        history = [(y - r.denoised(y, sigma)) / sigma, *history][: r.options.get("order", 4)]
-        points, weights = np.polynomial.legendre.leggauss(4)
-        tau, weights = sigma + (to - sigma) * (points + 1) / 2, weights * (to - sigma) / 2
-        for j, d in enumerate(history[:order]):
-            others = [r.sigmas[i - k] for k in range(order) if k != j]
-            y = y + d * sum(weights * np.prod([(tau - s) / (r.sigmas[i - j] - s) for s in others], axis=0))
-        yield y
 
 
 class Grid:
     """Levels of x = a x0 + s eps at every grid point, and the step from i to i + 1."""
 
-    def __init__(self, r, flow=False):
+    def __init__(self, r):
         self.sigma = np.asarray(r.sigmas)
-        self.a = 1 - self.sigma if flow else 1 / np.sqrt(1 + self.sigma**2)
-        self.s = self.sigma if flow else self.sigma * self.a
+        self.a = 1 - self.sigma if r.flow else 1 / np.sqrt(1 + self.sigma**2)
+        self.s = self.sigma if r.flow else self.sigma * self.a
         with np.errstate(divide="ignore"):
             self.lam = np.log(self.a) - np.log(self.s)
 
@@ -156,9 +42,9 @@ def slopes(grid, history, i, order):
     return first + ratio * (first - second), (first - second) / span
 
 
-def multistep(r, order, kind, flow=False):
+def multistep(r, order, kind):
     """DPM-Solver (kind eps), DPM-Solver++ (x0) and its SDE (sde)."""
-    grid, x, history, n = Grid(r, flow), r.x, [], r.steps
+    grid, x, history, n = Grid(r), r.x, [], r.steps
     lower, euler_last = r.options.get("lower_order_final", True) and n < 15, r.options.get("euler_at_final", False)
     heun = r.options.get("solver") == "heun"
     for i in range(r.begin, n):
@@ -191,9 +77,9 @@ def multistep_step(r, grid, x, history, i, p, kind, heun):
     return stay * x + scale * (phi1 * history[0] + phi2 * d1 + phi3 * d2) + noise
 
 
-def deis(r, flow=False):
+def deis(r):
     """Integrals of the Lagrange basis in log rho by quadrature."""
-    grid, x, history, n = Grid(r, flow), r.x, [], r.steps
+    grid, x, history, n = Grid(r), r.x, [], r.steps
     points, weights = np.polynomial.legendre.leggauss(60)
     log = -grid.lam
     for i in range(r.begin, n):
@@ -208,8 +94,8 @@ def deis(r, flow=False):
         yield x
 
 
-def unipc(r, flow=False):
-    grid, x, n, off = Grid(r, flow), r.x, r.steps, r.options.get("disable_corrector", [])
+def unipc(r):
+    grid, x, n, off = Grid(r), r.x, r.steps, r.options.get("disable_corrector", [])
     history, points, previous = [], [], None  # newest first
     for i in range(r.begin, n):
         model = grid.x0_eps(r, x, i)[0]
@@ -245,8 +131,8 @@ def unipc_step(r, grid, x, history, points, to, order, corrected=None):
     return plain - grid.a[to] * size * sum(c * d for c, d in zip(rho, differences))
 
 
-def singlestep(r, flow=False):
-    grid, x, n, order = Grid(r, flow), r.x, r.steps, r.options.get("order", 2)
+def singlestep(r):
+    grid, x, n, order = Grid(r), r.x, r.steps, r.options.get("order", 2)
     orders = singlestep_orders(r, n, order)
     history, base = [], None
     for i in range(r.begin, n):
@@ -286,21 +172,3 @@ def singlestep_step(grid, base, history, i, p, heun):
     r0, r1 = (lam[i] - lam[start]) / h, (lam[i - 1] - lam[start]) / h
     d1 = (history[1] - first) / r1
     return x + grid.a[i + 1] * (phi2 * (r0 * d1 - r1 * d0) / (r0 - r1) - (phi2 / h - 0.5) * 2 * (d1 - d0) / (r1 - r0))
-
-
-DIFFUSERS = {
-    "euler": euler,
-    "euler_a": euler_a,
-    "heun": heun,
-    "dpm2": dpm2,
-    "dpm2_a": dpm2_a,
-    "lms": lms,
-    "dpm++2m": lambda r: multistep(r, r.options.get("order", 2), "x0"),
-    "dpm++3m": lambda r: multistep(r, 3, "x0"),
-    "dpm++2m_sde": lambda r: multistep(r, r.options.get("order", 2), "sde"),
-    "dpm++3m_sde": lambda r: multistep(r, 3, "sde"),
-    "dpm_solver": lambda r: multistep(r, r.options["order"], "eps"),
-    "unipc": unipc,
-    "deis": deis,
-    "dpm++2s": singlestep,
-}
