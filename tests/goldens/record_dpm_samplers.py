@@ -28,7 +28,8 @@ def multistep(finals=("zero", "sigma_min"), **factors):
         (*SPACINGS, *CURVES, "lu"), final=finals, solver=("midpoint", "heun"), lower_order_final=(True, False), euler_at_final=(False, True), **factors
     )
     final = {"final": finals[0]} | {name: values[0] for name, values in factors.items()}
-    yield LEADING | final | {"steps": 20, "shape": "even"}
+    yield LEADING | final | {"steps": 20}
+    yield LEADING | final | {"steps": 6, "shape": "even"}
     yield LEADING | final | {"steps": 16, "begin": 5}
     yield TRAILING_V | final | {"steps": 10, "zero_terminal_snr": True}
     yield final | {"steps": 10, "schedule": "timesteps", "timesteps": AYS_TIMESTEPS}
@@ -56,7 +57,8 @@ def unipc():
         return row["final"] == "sigma_min" or (row["solver"] == "bh2" and row["lower_order_final"])
 
     yield from cover((*SPACINGS, *CURVES), allowed, final=("zero", "sigma_min"), solver=("bh2", "bh1"), order=(2, 1, 3), lower_order_final=(True, False))
-    yield LEADING | {"steps": 20, "shape": "even"}
+    yield LEADING | {"steps": 20}
+    yield LEADING | {"steps": 6, "shape": "even"}
     yield LEADING | {"steps": 16, "begin": 5}
     yield TRAILING_V | {"steps": 10, "zero_terminal_snr": True}
     yield LEADING | {"steps": 10, "order": 3, "disable_corrector": [0, 1, 4]}
@@ -67,7 +69,8 @@ def unipc():
 def deis():
     yield from cover((*SPACINGS, *CURVES), final=("sigma_min",), order=(2, 1, 3), lower_order_final=(True, False))
     final = {"final": "sigma_min"}
-    yield LEADING | final | {"steps": 20, "shape": "even"}
+    yield LEADING | final | {"steps": 20}
+    yield LEADING | final | {"steps": 6, "shape": "even"}
     yield LEADING | final | {"steps": 16, "begin": 5}
     yield LEADING | final | {"steps": 10} | THRESHOLD
 
@@ -81,7 +84,7 @@ def singlestep():
         lower_order_final=(False, True),
         steps=(10, 1, 2, 3, 5, 14, 15, 16, 20),
     )
-    yield {"steps": 20, "shape": "even"}
+    yield {"steps": 7, "shape": "even"}
     for order in (2, 3):
         yield {"steps": 10, "order": order, "begin": 4}
     yield {"steps": 10, "schedule": "timesteps", "timesteps": AYS_TIMESTEPS}

@@ -35,14 +35,14 @@ def euler():
     for flow in ("terminal", "exponential-terminal", "inverted"):
         yield {"flow": flow, "steps": 10, "schedule": "flow"}
     yield {"flow": "three", "steps": 28, "schedule": "flow"}
-    yield {"flow": "three", "steps": 10, "schedule": "flow", "shape": "even"}
+    yield {"flow": "three", "steps": 7, "schedule": "flow", "shape": "even"}
     yield {"flow": "three", "steps": 4, "schedule": "sigmas", "sigmas": [1.0, 0.75, 0.5, 0.25]}
     yield {"flow": "three", "steps": 4, "schedule": "timesteps", "timesteps": [1000.0, 750.0, 500.0, 250.0]}
 
 
 def heun():
     yield from covering({"flow": SHIFTS, "steps": STEPS, "schedule": ("flow",)})
-    yield {"flow": "three", "steps": 14, "schedule": "flow", "shape": "even"}
+    yield {"flow": "three", "steps": 7, "schedule": "flow", "shape": "even"}
 
 
 def dpm(**factors):

@@ -40,7 +40,7 @@ def euler():
     yield from cover(CURVES, ("epsilon", "v", "sample"), final=("zero", "sigma_min"), s_churn=(0.0, 4.0))
     for prediction in ("epsilon", "v", "sample"):
         yield {"steps": 5, "prediction": prediction, "s_churn": 40.0, "s_noise": 1.003}  # gamma at its cap
-    yield {"steps": 15, "schedule": "karras", "s_churn": 4.0, "s_tmin": 0.3, "s_tmax": 8.0, "shape": "even"}
+    yield {"steps": 7, "schedule": "karras", "s_churn": 4.0, "s_tmin": 0.3, "s_tmax": 8.0, "shape": "even"}
     yield TRAILING_V | {"zero_terminal_snr": True}
     yield TRAILING_V | {"zero_terminal_snr": True, "s_churn": 4.0}
     yield {"steps": 10, "schedule": "sigmas", "sigmas": AYS_SIGMAS}
@@ -53,7 +53,7 @@ def euler():
 def ancestral():
     yield from cover(SPACINGS, ("epsilon", "v"))
     yield TRAILING_V | {"zero_terminal_snr": True}
-    yield {"steps": 15, "schedule": "leading", "steps_offset": 1, "shape": "even"}
+    yield {"steps": 7, "schedule": "leading", "steps_offset": 1, "shape": "even"}
     yield {"steps": 10, "schedule": "leading", "steps_offset": 1, "begin": 3}
 
 
@@ -82,7 +82,7 @@ def lms():
 
 def curves(predictions, **factors):
     yield from cover(CURVES, predictions, **factors)
-    yield {"steps": 15, "schedule": "karras", "shape": "even"}
+    yield {"steps": 7, "schedule": "karras", "shape": "even"}
     yield {"steps": 5, "schedule": "exponential@leading", "steps_offset": 1}
     yield {"steps": 5, "schedule": "beta@trailing"}
 

@@ -19,7 +19,7 @@ def pndm(least_steps):
     factors = {"schedule": SPACINGS, "steps": steps, "prediction": ("epsilon", "v"), "steps_offset": (0, 1), "betas": ("sd", "linear")}
     factors["set_alpha_to_one"] = (False, True)
     yield from covering(factors, lambda row: row["steps_offset"] == 0 or row["schedule"] == "leading")
-    yield SD | {"steps": 15, "set_alpha_to_one": False, "shape": "even"}
+    yield SD | {"steps": 7, "set_alpha_to_one": False, "shape": "even"}
 
 
 def plms():
@@ -35,7 +35,7 @@ def lcm(**factors):
     yield from covering(shared | {"original_steps": (50, 100), "strength": (1.0, 0.6)} | factors)
     extra = {name: values[-1] for name, values in factors.items()}
     yield {"schedule": "lcm", "steps": 4, **TRAILING_ZERO_SNR, **extra}
-    yield {"schedule": "lcm", "steps": 14, "shape": "even", **extra}
+    yield {"schedule": "lcm", "steps": 7, "shape": "even", **extra}
     for strength in (1.0, 0.5):  # upstream shortens the list but still counts four steps: the last one draws noise too
         yield {"schedule": "timesteps", "steps": 4, "timesteps": LCM_TIMESTEPS, "strength": strength, **extra}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formulas import DIFFUSERS, Recording
+from formulas import DIFFUSERS, K, Recording
 from safetensors import safe_open
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
@@ -29,7 +29,7 @@ def difference(case, tensors, formulas):
     return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(states, recording.samples))
 
 
-FILES = {name: DIFFUSERS for name in ("sigma_samplers", "dpm_samplers", "timestep_samplers", "flow_samplers")}
+FILES = {name: DIFFUSERS for name in ("sigma_samplers", "dpm_samplers", "timestep_samplers", "flow_samplers")} | {"k_samplers": K}
 
 
 @pytest.mark.parametrize("name, formulas", FILES.items())

@@ -4,7 +4,7 @@ Each function yields the state after every grid step. It takes levels, timesteps
 and everything else from the formula.
 """
 
-from formulas import dpm, sigma, timestep
+from formulas import dpm, k, sigma, timestep
 from formulas.recording import Recording
 
 DIFFUSERS = {
@@ -28,4 +28,19 @@ DIFFUSERS = {
     "lcm": timestep.lcm,
     "tcd": timestep.tcd,
     "ipndm": timestep.ipndm,
+}
+
+K = {
+    "euler": lambda r: k.churned(r, k.euler_step),
+    "heun": lambda r: k.churned(r, k.heun_step),
+    "dpm2": lambda r: k.churned(r, sigma.dpm2_step),
+    "euler_a": lambda r: k.with_noise(r, k.euler_step),
+    "dpm2_a": lambda r: k.with_noise(r, sigma.dpm2_step),
+    "dpm++2s_a": lambda r: k.with_noise(r, k.dpmpp_2s_step),
+    "lms": sigma.lms,
+    "dpm++2m": k.dpmpp_2m,
+    "dpm++2m_sde": lambda r: k.multistep_sde(r, 2),
+    "dpm++3m_sde": lambda r: k.multistep_sde(r, 3),
+    "dpm++sde": k.dpmpp_sde,
+    "dpm_adaptive": k.dpm_adaptive,
 }

@@ -93,16 +93,22 @@ def lms(r):
 
 
 def dpmpp_sde(r):
-    """With r = 1/2 the second half needs only the network's output in the middle."""
     y = r.x
     for sigma, to in r.pairs():
-        d = r.denoised(y, sigma)
-        if to == 0:
-            yield d
-            return
-        middle = np.sqrt(sigma * to)
-        down, up = ancestral(sigma, middle)
-        inner = down / sigma * y + (1 - down / sigma) * d + up * next(r.noise)
-        down, up = ancestral(sigma, to)
-        y = down / sigma * y + (1 - down / sigma) * r.denoised(inner, middle) + up * next(r.noise)
+        y = dpmpp_sde_step(r, y, sigma, to)
         yield y
+
+
+def dpmpp_sde_step(r, y, sigma, to, eta=1.0, s_noise=1.0):
+    """With r = 1/2 the second half needs only the network's output in the middle."""
+    d = r.denoised(y, sigma)
+    if to == 0:
+        return d
+    middle = np.sqrt(sigma * to)
+    inner = dpmpp_sde_half(r, y, d, sigma, middle, eta, s_noise)
+    return dpmpp_sde_half(r, y, r.denoised(inner, middle), sigma, to, eta, s_noise)
+
+
+def dpmpp_sde_half(r, y, d, sigma, to, eta, s_noise):
+    down, up = ancestral(sigma, to, eta)
+    return down / sigma * y + (1 - down / sigma) * d + (up * s_noise * next(r.noise) if eta else 0)
