@@ -1,6 +1,7 @@
 #include "model/settings.h"
 
 #include "darkroom/base/error.h"
+#include "model/guidance.h"
 
 namespace darkroom {
 namespace {
@@ -51,6 +52,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
+  check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   if (walk.steps.front().at.alpha == 0 && find_prediction_type(stage.prediction) == PredictionType::epsilon)
     throw UsageError(
@@ -73,9 +75,13 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   return {.eta = settings.eta, .variance = find_variance(settings.variance)};
 }
 
-Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Branches branches) {
-  const OutputKind kind{find_prediction_type(stage.prediction), stage.variance == "learned_range"};
-  Denoise denoise = classifier_free_guidance(std::move(branches), kind, settings.cfg_scale);
+OutputKind output_kind(const Manifest::Stage& stage) {
+  return {find_prediction_type(stage.prediction), stage.variance == "learned_range"};
+}
+
+Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
+                    BranchedDenoiser denoiser) {
+  Denoise denoise = guidance_of(settings, stage, walk, std::move(denoiser));
   if (settings.threshold_ratio)
     return dynamic_threshold(std::move(denoise), *settings.threshold_ratio,
                              settings.threshold_max.value_or(1));

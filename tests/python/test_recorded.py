@@ -63,6 +63,11 @@ def test_k_samplers(again):
     assert_same_tensors(again / "goldens/k_samplers.safetensors", TESTS / "goldens/k_samplers.safetensors")
 
 
+def test_guidance(again):
+    record("record_guidance.py", again)
+    assert_same_tensors(again / "goldens/guidance.safetensors", TESTS / "goldens/guidance.safetensors")
+
+
 def test_pipelines(again):
     record("pipeline_record.py", again)
     for name in ("pipeline_runs.safetensors", "pipeline_networks.safetensors"):
