@@ -79,19 +79,19 @@ def perpendicular(vector, to):
 def paper_cases(raw):
     negative, first, second, empty, weaker = (raw[name].double().numpy() for name in BRANCHES)
 
-    # Armandpour et al. 2304.04968, eq. 8: e_u + w (e_c - sum w_i perp(e_i)), e_c and e_i being differences to e_u.
+    # Armandpour et al. 2304.04968: e_u + w (e_c - sum w_i perp(e_i)), e_c and e_i being differences to e_u.
     def perp_neg(w, strength):
         return [e + w * ((c - e) - strength * perpendicular(n - e, c - e)) for e, c, n in zip(empty, first, negative)]
 
-    # Karras et al. 2406.02507, eq. 3: w D1 + (1 - w) D0.
+    # Karras et al. 2406.02507: w D1 + (1 - w) D0.
     def autoguidance(w):
         return [w * c + (1 - w) * g for c, g in zip(first, weaker)]
 
-    # Liu et al. 2206.01714, eq. 11: e(x) + sum w_i (e(x | c_i) - e(x)); A1111 multiplies each weight by the scale.
+    # Liu et al. 2206.01714: e(x) + sum w_i (e(x | c_i) - e(x)); A1111 multiplies each weight by the scale.
     def composed(w, weights):
         return [n + w * weights[0] * (a - n) + w * weights[1] * (b - n) for n, a, b in zip(negative, first, second)]
 
-    # Wang et al. 2404.13040, section 4: e_c + w(t) (e_c - e_u), w(t) = w 2 (1 - t/T) or w (1 + cos(pi t/T)).
+    # Wang et al. 2404.13040: e_c + w(t) (e_c - e_u), w(t) = w 2 (1 - t/T) or w (1 + cos(pi t/T)).
     def scheduled(w, shape):
         fractions = [t / TRAIN_STEPS for t in TIMESTEPS]
         shapes = {"linear": [2 * (1 - u) for u in fractions], "cosine": [1 + np.cos(np.pi * u) for u in fractions]}

@@ -54,15 +54,15 @@ struct Comparison {
 using Compare = std::function<Comparison(const at::Tensor& x, const Level& level)>;
 
 /// Base: the negative prompt (Ho & Salimans 2207.12598). Several prompts c_i of weights w_i are composed as
-/// A1111 does it, u + scale * sum w_i (c_i - u) (Liu et al. 2206.01714, eq. 11).
+/// A1111 does it, u + scale * sum w_i (c_i - u) (Liu et al. 2206.01714).
 Compare classifier_free(BranchedDenoiser denoiser);
 
 /// Base: the empty prompt e. Of the negative prompt n only what is perpendicular to the prompt counts:
-/// towards = (c - e) - strength * perp(n - e) (Perp-Neg, Armandpour et al. 2304.04968, eq. 8; as ComfyUI's
+/// towards = (c - e) - strength * perp(n - e) (Perp-Neg, Armandpour et al. 2304.04968; as ComfyUI's
 /// PerpNegGuider, but for each image alone).
 Compare perpendicular_negative(BranchedDenoiser denoiser, double strength);
 
-/// Base: the weaker denoiser, asked about the same prompt (Karras et al. 2406.02507, eq. 3). One prompt.
+/// Base: the weaker denoiser, asked about the same prompt (Karras et al. 2406.02507). One prompt.
 Compare autoguidance(BranchedDenoiser denoiser);
 
 /// The prompts alone: `conditional` and `variance`, the rest undefined. Asks about the negative prompt only
@@ -75,11 +75,11 @@ struct ProjectionOptions {
   double momentum = 0;  ///< adds this much of the running `towards` of the calls before, which are summed so
 };
 
-/// Adaptive projected guidance (Sadat et al. 2410.02416, algorithm 1) on raw outputs, as diffusers'
+/// Adaptive projected guidance (Sadat et al. 2410.02416) on raw outputs, as diffusers'
 /// AdaptiveProjectedGuidance; the paper's is on x0. Momentum is kept between calls: make one for each walk.
 Compare adaptive_projection(Compare compare, ProjectionOptions options);
 
-/// CFG-Zero* (Fan et al. 2503.18886, eq. 8): the base is first scaled, per image, to lie nearest to
+/// CFG-Zero* (Fan et al. 2503.18886): the base is first scaled, per image, to lie nearest to
 /// `conditional`. diffusers: ClassifierFreeZeroStarGuidance.
 Compare optimised_scale(Compare compare);
 
@@ -87,7 +87,7 @@ Compare optimised_scale(Compare compare);
 using GuidanceScale = std::function<std::optional<double>(const Level&)>;
 
 /// How the scale w changes from noise (u = 1) to picture (u = 0), u being timestep / trained timesteps: 1 +
-/// (w - 1) f(u), f having the mean 1 (Wang et al. 2404.13040, section 4).
+/// (w - 1) f(u), f having the mean 1 (Wang et al. 2404.13040).
 enum class ScaleSchedule {
   constant,
   linear,  ///< f = 2 (1 - u)
