@@ -36,7 +36,8 @@ SHAPES = {"odd": (1, 2, 3, 5), "even": (2, 4, 4, 4)}  # 30 elements: not a multi
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample", "flow": "flow_prediction"}
 SPACINGS = ("leading", "trailing", "linspace")
 CURVES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas", "lu": "use_lu_lambdas"}
-CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type"} | {name: name for name in ("lower_order_final", "euler_at_final", "disable_corrector")}
+CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type"}
+CONFIG_OPTIONS |= {name: name for name in ("lower_order_final", "euler_at_final", "disable_corrector")}
 
 
 def network(u, t, total=TRAIN_STEPS):
@@ -45,7 +46,7 @@ def network(u, t, total=TRAIN_STEPS):
 
 def covering(factors, allowed=lambda row: True):
     """Rows such that every allowed pair of values of two factors occurs in one: the first value wherever nothing is left
-    to cover. A pair that no allowed row holds is dropped."""
+    to cover. A pair that no allowed row holds is dropped. Pairs of the first factors are covered first."""
     names = list(factors)
     wanted = {((a, x), (b, y)): None for a, b in itertools.combinations(names, 2) for x in factors[a] for y in factors[b]}
 

@@ -15,7 +15,7 @@ from diffusers import (
 )
 from golden_common import Goldens, case_of, covering, scheduler_of, set_timesteps, walk
 
-STEPS = (10, 1, 2, 3, 5, 15, 20)
+STEPS = (10, 20, 15, 5, 3, 2, 1)
 EXPONENTIAL = {"mu": 1.15, "dynamic": "exponential"}
 FLOWS = {
     "three": {"shift": 3.0},
@@ -31,7 +31,7 @@ CURVES = ("flow", "karras", "exponential", "beta")
 
 
 def euler():
-    yield from covering({"flow": (*SHIFTS, "exponential", "linear"), "steps": STEPS, "schedule": CURVES, "stochastic": (False, True)})
+    yield from covering({"flow": (*SHIFTS, "exponential", "linear"), "schedule": CURVES, "stochastic": (False, True), "steps": STEPS})
     for flow in ("terminal", "exponential-terminal", "inverted"):
         yield {"flow": flow, "steps": 10, "schedule": "flow"}
     yield {"flow": "three", "steps": 28, "schedule": "flow"}
@@ -46,7 +46,7 @@ def heun():
 
 
 def dpm(**factors):
-    yield from covering({"flow": SHIFTS, "steps": (10, 1, 2, 3, 14, 15), "schedule": ("flow",), **factors})
+    yield from covering({"flow": SHIFTS, "schedule": ("flow",), **factors, "steps": (10, 15, 14, 3, 2, 1)})
 
 
 def multistep():

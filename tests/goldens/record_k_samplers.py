@@ -26,7 +26,7 @@ VERSION = "0.1.1.post1"
 WHEEL = f"k_diffusion-{VERSION}-py3-none-any.whl"
 SHA256 = "b4bdcc74e35dd66df5d25433ea76b19edeaeaf2aad05ed97438be447cf4f5ee1"
 SCHEDULES = ("karras", "normal", "exponential", "polyexponential", "simple", "sgm_uniform")
-STEPS = (10, 1, 2, 3, 5)
+STEPS = (10, 5, 3, 2, 1)
 CHURN = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": float("inf"), "s_noise": 1.0}
 ANCESTRAL = {"eta": 1.0, "s_noise": 1.0}
 
@@ -90,10 +90,10 @@ def states_of(sampling, run):
 
 def cover(least_steps=1, **factors):
     steps = [n for n in STEPS if n >= least_steps]
-    factors = {"schedule": SCHEDULES, "steps": steps, "prediction": ("epsilon", "v")} | factors
-    yield from covering(factors)
+    factors = {"schedule": SCHEDULES, "prediction": ("epsilon", "v")} | factors
+    yield from covering(factors | {"steps": steps})
     yield {"steps": 20, "schedule": "karras", "prediction": "v"}
-    yield {"steps": 6, "schedule": "karras", "shape": "even"} | {name: values[-1] for name, values in factors.items() if name not in ("schedule", "steps")}
+    yield {name: values[-1] for name, values in factors.items()} | {"steps": 6, "schedule": "karras", "shape": "even"}
 
 
 def curves():
@@ -116,6 +116,10 @@ def multistep_sde(**factors):  # upstream fails on a single step, whose h it nev
     return ancestral(least_steps=2, **factors)
 
 
+def two_back():
+    return multistep_sde(solver=("midpoint", "heun"))
+
+
 def adaptive():
     yield from covering({"order": (3, 2), "prediction": ("epsilon", "v"), "eta": (0.0, 0.5, 1.0), "rtol": (0.05, 0.01)})
     yield {"rtol": 0.01, "pcoeff": 0.2, "icoeff": 0.4, "dcoeff": 0.1}
@@ -131,12 +135,13 @@ SAMPLERS = {
     "dpm2_a": ("dpm_2_ancestral", ancestral, ANCESTRAL),
     "lms": ("lms", lambda: cover(order=(4, 2)), {"order": 4}),
     "dpm++2m": ("dpmpp_2m", curves, {}),
-    "dpm++2m_sde": ("dpmpp_2m_sde", lambda: multistep_sde(solver=("midpoint", "heun")), ANCESTRAL | {"solver": "midpoint"}),
+    "dpm++2m_sde": ("dpmpp_2m_sde", two_back, ANCESTRAL | {"solver": "midpoint"}),
     "dpm++3m_sde": ("dpmpp_3m_sde", multistep_sde, ANCESTRAL),
     "dpm++2s_a": ("dpmpp_2s_ancestral", ancestral, ANCESTRAL),
     "dpm++sde": ("dpmpp_sde", ancestral, ANCESTRAL),
 }
-ADAPTIVE = {"order": 3, "rtol": 0.05, "atol": 0.0078, "h_init": 0.05, "pcoeff": 0.0, "icoeff": 1.0, "dcoeff": 0.0, "eta": 0.0, "s_noise": 1.0}
+ADAPTIVE = {"order": 3, "rtol": 0.05, "atol": 0.0078, "h_init": 0.05, "pcoeff": 0.0, "icoeff": 1.0, "dcoeff": 0.0}
+ADAPTIVE |= {"eta": 0.0, "s_noise": 1.0}
 
 
 class Run:
@@ -193,7 +198,8 @@ def record_adaptive(sampling, external, case):
     accepted = column("n_accept").diff(prepend=torch.zeros(1, dtype=torch.float64)).long()
     used = [case["options"].get("eta", 0) > 0 for _ in run.drawn]
     ends = torch.tensor([highest, lowest], dtype=torch.float64)
-    return run.result(start, [a["x"] for a in attempts], used, sigmas=ends, init=ends[0], accepted=accepted, errors=column("error"), reached=column("sigma"))
+    columns = {"accepted": accepted, "errors": column("error"), "reached": column("sigma")}
+    return run.result(start, [a["x"] for a in attempts], used, sigmas=ends, init=ends[0], **columns)
 
 
 def main(wheel):

@@ -15,9 +15,9 @@ LCM_TIMESTEPS = [999, 759, 499, 259]
 
 
 def pndm(least_steps):
-    steps = [n for n in (10, 1, 2, 3, 4, 5, 13, 20) if n >= least_steps]
-    factors = {"schedule": SPACINGS, "steps": steps, "prediction": ("epsilon", "v"), "steps_offset": (0, 1), "betas": ("sd", "linear")}
-    factors["set_alpha_to_one"] = (False, True)
+    steps = [n for n in (10, 20, 13, 5, 4, 3, 2, 1) if n >= least_steps]
+    factors = {"schedule": SPACINGS, "prediction": ("epsilon", "v"), "steps_offset": (0, 1), "betas": ("sd", "linear")}
+    factors |= {"set_alpha_to_one": (False, True), "steps": steps}
     yield from covering(factors, lambda row: row["steps_offset"] == 0 or row["schedule"] == "leading")
     yield SD | {"steps": 7, "set_alpha_to_one": False, "shape": "even"}
 
@@ -31,8 +31,9 @@ def prk():  # upstream fails below the four grid points its Runge-Kutta phase ta
 
 
 def lcm(**factors):
-    shared = {"schedule": ("lcm",), "steps": (4, 1, 2, 3, 5, 10, 20), "prediction": ("epsilon", "v", "sample"), "betas": ("sd", "linear")}
-    yield from covering(shared | {"original_steps": (50, 100), "strength": (1.0, 0.6)} | factors)
+    shared = {"schedule": ("lcm",), "prediction": ("epsilon", "v", "sample"), "betas": ("sd", "linear")}
+    shared |= {"original_steps": (50, 100), "strength": (1.0, 0.6)}
+    yield from covering(shared | factors | {"steps": (4, 10, 20, 5, 3, 2, 1)})
     extra = {name: values[-1] for name, values in factors.items()}
     yield {"schedule": "lcm", "steps": 4, **TRAILING_ZERO_SNR, **extra}
     yield {"schedule": "lcm", "steps": 7, "shape": "even", **extra}

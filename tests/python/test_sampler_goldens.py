@@ -9,7 +9,8 @@ from formulas import DIFFUSERS, K, Recording
 from safetensors import safe_open
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
-TOLERANCE = 1e-4  # upstream computes in float32; the second half of Heun over two steps loses most
+# Upstream's coefficients are float32. DEIS of order 3 cancels most: its class run in float64 agrees to 1e-12.
+TOLERANCES = {"deis": 5e-4}
 
 
 def recorded(name):
@@ -23,7 +24,7 @@ def difference(case, tensors, formulas):
     """Largest relative distance of any state; nothing recorded may be left over."""
     recording = Recording(case, tensors)
     states = list(formulas[case["sampler"]](recording))
-    assert len(states) == len(recording.samples), case["name"]
+    assert len(states) == len(recording.samples) and np.isfinite(states).all(), case["name"]
     assert next(recording.timesteps, None) is None, case["name"]
     assert next(recording.noise, None) is None, case["name"]
     return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(states, recording.samples))
@@ -40,4 +41,5 @@ def test_formulas(name, formulas):
         worst[case["sampler"]] = max(worst.get(case["sampler"], found), found)
     for sampler, (error, case) in worst.items():
         print(f"{sampler:12} {error:.1e} {case}")
-    assert max(worst.values())[0] <= TOLERANCE
+    for sampler, (error, case) in worst.items():
+        assert error <= TOLERANCES.get(sampler, 1e-4), case

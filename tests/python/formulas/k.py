@@ -97,7 +97,8 @@ def multistep_sde(r, order):
 
 def dpm_adaptive(r):
     """DPM-Solver-12 and 23 (Lu et al. 2206.00927, appendix C) with a PID controller of the step in log sigma."""
-    o = {"order": 3, "rtol": 0.05, "atol": 0.0078, "h_init": 0.05, "pcoeff": 0, "icoeff": 1, "dcoeff": 0, "eta": 0, "s_noise": 1} | r.options
+    o = {"order": 3, "rtol": 0.05, "atol": 0.0078, "h_init": 0.05, "pcoeff": 0, "icoeff": 1, "dcoeff": 0, "eta": 0, "s_noise": 1}
+    o |= r.options
     t, end = -np.log(r.sigmas)
     x = previous = r.x
     h, inverse = o["h_init"], None
