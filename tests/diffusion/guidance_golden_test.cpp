@@ -103,31 +103,63 @@ INSTANTIATE_TEST_SUITE_P(Recorded, GuidanceGolden, ::testing::ValuesIn(cases()),
   return label;
 });
 
-// CFG++ over Euler: x' = alpha' x0 + sigma' eps, which is y' = x0 + (sigma' / alpha') eps in y = x / alpha.
-TEST(GuidanceGolden, CfgPlusPlusWalk) {
-  const at::Tensor sigmas = tensor_of(goldens().at("cfg-pp/sigmas")),
-                   expected = tensor_of(goldens().at("cfg-pp/walk"));
-  const auto level = [&](int64_t i) {
-    const double sigma = sigmas[i].item<double>(), alpha = 1 / std::sqrt(1 + sigma * sigma);
-    return Level{alpha, sigma * alpha, 0};
-  };
-  const BranchedDenoiser denoiser{[](const at::Tensor& x, const Level&, const std::vector<Branch>& wanted) {
-    std::vector<at::Tensor> raw;
-    for (const Branch& branch : wanted) {
-      const double frequency = branch.conditioning == Branch::Conditioning::prompt ? 3 : 2;
-      raw.push_back(0.9 * x + 0.3 * (frequency * x).sin());
+// CFG++ is a guidance, not a sampler: what the authors' samplers walk follows from the pair {x0, eps}. Where
+// theirs use an unconditional x0, it is the one that x and eps imply.
+class CfgPlusPlusGolden : public ::testing::TestWithParam<const char*> {
+ protected:
+  CfgPlusPlusGolden() {
+    const BranchedDenoiser denoiser{[](const at::Tensor& x, const Level&, const std::vector<Branch>& wanted) {
+      std::vector<at::Tensor> raw;
+      for (const Branch& branch : wanted) {
+        const double frequency = branch.conditioning == Branch::Conditioning::prompt ? 3 : 2;
+        raw.push_back(0.9 * x + 0.3 * (frequency * x).sin());
+      }
+      return raw;
+    }};
+    denoise_ = guide(classifier_free(denoiser), prompts_alone(denoiser), PredictionType::epsilon,
+                     [](const Level&) { return 0.6; }, {.cfg_pp = true});
+  }
+
+  double sigma(size_t i) const { return sigmas_[static_cast<int64_t>(i)].item<double>(); }
+  Level level(size_t i) const {
+    const double alpha = 1 / std::sqrt(1 + sigma(i) * sigma(i));
+    return {alpha, sigma(i) * alpha, 0};
+  }
+
+  /// In y = x / alpha.
+  at::Tensor step(const at::Tensor& y, size_t i) {
+    const std::string sampler = GetParam();
+    const Prediction p = denoise_(y * level(i).alpha, level(i));
+    const double s = sigma(i), to = sigma(i + 1);
+    if (sampler == "euler_a") {
+      const double up = to / s * std::sqrt(s * s - to * to);
+      return p.x0 + std::sqrt(to * to - up * up) * p.eps + up * noise_[static_cast<int64_t>(i)];
     }
-    return raw;
-  }};
-  const Denoise denoise = guide(classifier_free(denoiser), prompts_alone(denoiser), PredictionType::epsilon,
-                                [](const Level&) { return 0.6; }, {.cfg_pp = true});
-  at::Tensor x = tensor_of(goldens().at("cfg-pp/start")) * level(0).alpha;
-  for (int64_t i = 0; i < expected.size(0); ++i) {
-    const Prediction p = denoise(x, level(i));
-    x = p.x0 * level(i + 1).alpha + p.eps * level(i + 1).sigma;
-    EXPECT_LE(worst_difference(x / level(i + 1).alpha, expected[i]), 1e-12) << i;
+    at::Tensor next = p.x0 + to * p.eps;
+    if (sampler == "dpmpp_2m" && i > 0 && to > 0) {
+      const double ratio = std::log(s / to) / std::log(sigma(i - 1) / s);
+      next = next + (1 - to / s) * ratio / 2 * (p.x0 - implied_);
+    }
+    implied_ = y - s * p.eps;
+    return next;
+  }
+
+  const at::Tensor sigmas_ = tensor_of(goldens().at("cfg-pp/sigmas")),
+                   noise_ = tensor_of(goldens().at("cfg-pp/noise"));
+  Denoise denoise_;
+  at::Tensor implied_;  ///< x0 by x and eps, of the step before
+};
+
+TEST_P(CfgPlusPlusGolden, Walk) {
+  at::Tensor y = tensor_of(goldens().at("cfg-pp/start"));
+  const at::Tensor expected = tensor_of(goldens().at(std::string("cfg-pp/") + GetParam()));
+  for (size_t i = 0; i < static_cast<size_t>(expected.size(0)); ++i) {
+    y = step(y, i);
+    EXPECT_LE(worst_difference(y, expected[static_cast<int64_t>(i)]), 1e-12) << i;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Samplers, CfgPlusPlusGolden, ::testing::Values("euler", "euler_a", "dpmpp_2m"));
 
 }  // namespace
 }  // namespace darkroom

@@ -156,6 +156,12 @@ TEST_F(GuidanceTest, ComposedPromptsAddUp) {
   EXPECT_LT(worst_difference(cfg(7.5), (weights_ = {1}, cfg(7.5))), 1e-13);
 }
 
+TEST_F(GuidanceTest, TheWeightOfAPromptAloneMultipliesTheScale) {
+  const at::Tensor expected = cfg(1.5 * 4);
+  weights_ = {1.5};
+  EXPECT_LT(worst_difference(cfg(4), expected), 1e-14);
+}
+
 TEST_F(GuidanceTest, OffComposedPromptsAskAboutTheNegativeOnlyWhereTheWeightsNeedIt) {
   weights_ = {0.7, 0.2, 0.1};  // does not sum to 1 exactly
   cfg(std::nullopt);

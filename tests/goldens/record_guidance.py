@@ -5,7 +5,8 @@ Run with the Python environment of scripts/requirements.txt:  python tests/golde
 `outputs/NAME` holds the raw outputs of one branch at each of STEPS steps (STEPS, B, C, h, w), float32. A case holds
 `CASE/output`, the guided raw output of each step. Cases of diffusers' guiders are what they say; the others are the
 papers' equations in float64, written here without a look at any program. Metadata: `versions`, and `cases`, a JSON list
-of {name, source, ...} with the options in darkroom's terms. `cfg-pp/...` is a whole walk, of its own toy denoiser.
+of {name, source, ...} with the options in darkroom's terms. `cfg-pp/SAMPLER` is a whole walk of CFG++, of its own
+toy denoiser, from `cfg-pp/start` over `cfg-pp/sigmas` with `cfg-pp/noise`.
 """
 
 import json
@@ -109,20 +110,33 @@ def paper_cases(raw):
         yield dict(name=shape, scale=4.0, schedule=shape), scheduled(4.0, shape)
 
 
-def cfg_pp_walk(scale, sigmas, start):
-    """Chung et al. 2406.08070, algorithm 2, in k-diffusion's variable y = x / alpha: y' = x0_guided + sigma' eps_u."""
+def cfg_pp_walks(scale, sigmas, start, noise):
+    """Chung et al. 2406.08070 in k-diffusion's variable y = x / alpha, as the authors' program and ComfyUI walk it: every
+    step goes to the guided x0 and takes its noise, and the earlier x0 of DPM++ 2M, from the unconditional one."""
 
-    def eps(y, sigma, frequency):
+    def denoised(y, sigma, frequency):
         x = y / np.sqrt(1 + sigma**2)  # what the network sees
-        return 0.9 * x + 0.3 * np.sin(frequency * x)
+        return y - sigma * (0.9 * x + 0.3 * np.sin(frequency * x))
 
-    y, walk = start, []
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
-        unconditional, conditional = eps(y, sigma, 2.0), eps(y, sigma, 3.0)
-        guided = unconditional + scale * (conditional - unconditional)
-        y = (y - sigma * guided) + following * unconditional
-        walk.append(y)
-    return np.stack(walk)
+    walks = {}
+    for name in ("euler", "euler_a", "dpmpp_2m"):
+        y, walk, earlier, h_earlier = start, [], None, None
+        for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+            unconditional = denoised(y, sigma, 2.0)
+            guided = unconditional + scale * (denoised(y, sigma, 3.0) - unconditional)
+            eps = (y - unconditional) / sigma
+            if name == "euler_a":
+                up = np.sqrt(following**2 * (sigma**2 - following**2) / sigma**2)
+                y = guided + np.sqrt(following**2 - up**2) * eps + up * noise[i]
+            else:
+                y = guided + following * eps
+                h = np.log(sigma / following) if following > 0 else np.inf
+                if name == "dpmpp_2m" and earlier is not None and following > 0:
+                    y = y + (1 - following / sigma) * h / (2 * h_earlier) * (guided - earlier)
+                earlier, h_earlier = unconditional, h
+            walk.append(y)
+        walks[name] = np.stack(walk)
+    return walks
 
 
 def main():
@@ -136,10 +150,13 @@ def main():
         cases.append(case | {"source": "paper"})
         tensors[f"{case['name']}/output"] = torch.from_numpy(np.stack(steps)).float()
 
-    start = 14.6 * torch.randn((2, 3, 4), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(5)
+    start, *noise = torch.randn((11, 2, 3, 4), generator=generator, dtype=torch.float64)
+    start, noise = 14.6 * start, torch.stack(noise)
     sigmas = np.append(np.geomspace(14.6, 0.05, 10), 0.0)
-    tensors["cfg-pp/start"], tensors["cfg-pp/sigmas"] = start, torch.from_numpy(sigmas)
-    tensors["cfg-pp/walk"] = torch.from_numpy(cfg_pp_walk(0.6, sigmas, start.numpy()))
+    tensors |= {"cfg-pp/start": start, "cfg-pp/noise": noise, "cfg-pp/sigmas": torch.from_numpy(sigmas)}
+    for name, walk in cfg_pp_walks(0.6, sigmas, start.numpy(), noise.numpy()).items():
+        tensors[f"cfg-pp/{name}"] = torch.from_numpy(walk)
 
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -91,8 +91,17 @@ TEST_F(PipelineGuidance, APerpendicularNegativeThatIsEmptyChangesNothing) {
   const Outcome plain = make(empty);
   settings_.perp_neg = 1;
   EXPECT_LE(largest_difference(make(empty), plain), 1);
-  empty.negative_prompt = "a cat";
-  EXPECT_GT(largest_difference(make(empty), plain), 1);
+}
+
+TEST_F(PipelineGuidance, APerpendicularNegativeIsNeitherNoneNorAPlainOne) {
+  Request request = apple_;
+  const Outcome none = make(request);
+  request.negative_prompt = "a cat";
+  const Outcome plain = make(request);
+  settings_.perp_neg = 1;
+  const Outcome perpendicular = make(request);
+  EXPECT_GT(largest_difference(perpendicular, none), 1);
+  EXPECT_GT(largest_difference(perpendicular, plain), 1);
 }
 
 TEST_F(PipelineGuidance, ComposedPromptsAddUp) {
