@@ -93,7 +93,4 @@ def look(folder, model: UNet2DConditionModel) -> dict:
     import evaluate
     import pipeline
 
-    device = model.device
-    figures = evaluate.quick(pipeline.build(folder, model.cpu()), folder, LOOK_AT, "denoiser.png")
-    model.to(device)
-    return figures
+    return evaluate.quick(pipeline.build(folder, model).to(model.device), folder, LOOK_AT, "denoiser.png")

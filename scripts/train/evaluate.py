@@ -157,6 +157,22 @@ def measure(command: list, judges: Path, decoder: Path, where: Path, share: floa
     log(set="real", pictures=len(real), **classifier.accuracy(judge, classifier.to_tensor(real), truth))
 
 
+def contact_sheet(command: list, path: Path) -> None:
+    """Every object once on every colour in turn, then a placed one, two alike and two different ones, ten of each."""
+    colours, things = len(scenes.COLOURS), len(scenes.objects())
+    small, places = scenes.SIZE_NAMES.index("small"), [i for i in range(len(scenes.PLACE_NAMES)) if i != scenes.CENTER]
+    asked = [scenes.Scene(o, (o * 5 + o // colours + 5) % colours, 0) for o in range(things)]
+    for i in range(10):
+        asked.append(scenes.Scene(i * 7, i, small, places[i % len(places)]))
+        asked.append(scenes.Scene(i * 9 + 3, (i + 3) % colours, small, other=i * 9 + 3))
+        asked.append(scenes.Scene(i * 8 + 14, (i + 7) % colours, small, other=i * 5 + 30))
+    rows = [Case("sheet", 1 + i, captions.plain(scene), scene) for i, scene in enumerate(asked)]
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = list(draw(command, rows, Path(folder)).values())
+    sheet = scenes.contact_sheet(pictures, 13)
+    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def train(options: common.Options) -> None:
     """The stage of train.py: the figures of what it exported."""
     model, judges = options.folder / "emoji", options.folder / "judge"
@@ -170,9 +186,12 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, default=classifier.SHIPPED, help="default: %(default)s")
     parser.add_argument("--pictures", type=Path, help="where pictures and figures are kept (default: a temporary folder)")
     parser.add_argument("--share", type=float, default=1, help="draw this share of the pictures, for a quick look")
+    parser.add_argument("--contact-sheet", type=Path, help="draw the contact sheet into this file instead")
     parser.add_argument("options", nargs="*", help="after --: options of darkroom, such as --cfg-scale 4")
     given = parser.parse_args()
     command = [given.binary.resolve(), "--model", given.model, *given.options]
+    if given.contact_sheet:
+        return contact_sheet(command, given.contact_sheet)
     with tempfile.TemporaryDirectory() as temporary:
         measure(command, given.judge, given.model / "decoder.pt", given.pictures or Path(temporary), given.share)
 

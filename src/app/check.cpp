@@ -5,6 +5,7 @@
 #include "app/command_line.h"
 #include "app/console.h"
 #include "app/model_path.h"
+#include "app/plan.h"
 #include "darkroom/model/device_check.h"
 #include "darkroom/nn/device.h"
 
@@ -15,9 +16,7 @@ ExitCode check(const std::vector<std::string>& words) {
   const Manifest manifest = read_manifest(find_model(model, model_search_path()));
   const Options options = parse_command_line(words, default_settings(manifest));
   check_settings(options, manifest);
-  Pipeline::Options pipeline;
-  pipeline.device = find_device(options.device);
-  pipeline.precision = find_precision(options.precision, pipeline.device);
+  const Pipeline::Options pipeline = pipeline_options(options, manifest);
   set_threads(options.threads);
 
   Console console(options);

@@ -90,6 +90,7 @@ Options parse_command_line(const std::vector<std::string>& words, const Settings
   if (texts.contains("config")) read_config(texts.at("config"), options);
   for (const Option& option : option_table())
     if (texts.contains(option.name)) set_option(options, option, texts.at(option.name), "--" + option.name);
+  options.autoguided = !options.autoguidance.empty();
   return options;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "app/naming.h"
+#include "app/numbers.h"
 
 namespace darkroom {
 namespace {
@@ -60,6 +61,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       const Settings& settings = prompt.options;
       if (!(settings == checked)) check_settings(settings, manifest);
       checked = settings;
+      check_negative_prompt(settings, prompt.options.negative_prompt);
       const int64_t first_seed = prompt.options.seed < 0 ? int64_t{run_seed} : prompt.options.seed;
       for (int64_t k = 0; k < count; ++k) {
         Job job{index + k, prompt.options, prompt.place, prompt.line, prompt.extras, {}};
@@ -86,6 +88,8 @@ std::vector<std::vector<Job>> make_batches(std::vector<Job> jobs, int64_t batch_
       if (option.scope == Scope::picture && option.name != "prompt" && option.name != "negative-prompt" &&
           option.name != "seed")
         settings += option_value(job.options, option).dump() + " ";
+    for (const WeightedPrompt& part : prompts_in(*job.options.prompt, job.options))
+      settings += number_text(part.weight) + " ";
     const auto [batch, is_new] = open.emplace(settings, batches.size());
     if (!is_new && batches[batch->second].size() == static_cast<size_t>(batch_size)) {
       batch->second = batches.size();

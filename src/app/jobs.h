@@ -42,7 +42,8 @@ struct Jobs {
 Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Manifest& manifest,
                const Output& output);
 
-/// Jobs that may be walked together: equal settings, at most `batch_size`, in the order of the jobs.
+/// Jobs that may be walked together: equal settings, prompts composed with equal weights, at most
+/// `batch_size`, in the order of the jobs.
 std::vector<std::vector<Job>> make_batches(std::vector<Job> jobs, int64_t batch_size);
 
 }  // namespace darkroom

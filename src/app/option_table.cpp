@@ -1,6 +1,7 @@
 #include <initializer_list>
 
 #include "app/options.h"
+#include "darkroom/diffusion/guidance.h"
 #include "darkroom/diffusion/sampler.h"
 
 namespace darkroom {
@@ -32,6 +33,12 @@ std::vector<Choice> convention_choices() {
   return choices;
 }
 
+std::vector<Choice> guidance_schedule_choices() {
+  std::vector<Choice> choices;
+  for (const std::string& name : scale_schedule_names()) choices.push_back({name, {}});
+  return choices;
+}
+
 std::vector<Choice> previous_choices() { return {{"diffusers", {}}, {"next", {}}}; }
 
 std::vector<Choice> noise_dtype_choices() {
@@ -44,8 +51,8 @@ std::vector<Choice> precision_choices() {
 
 std::vector<Option> make_table() {
   using enum Scope;
-  const std::string prompt = "Prompt", settings = "Picture", model = "Model and device", output = "Output",
-                    messages = "Messages";
+  const std::string prompt = "Prompt", settings = "Picture", guidance = "Guidance",
+                    model = "Model and device", output = "Output", messages = "Messages";
   // clang-format off
   return {
       {"prompt", 'p', {}, prompt, picture, &Options::prompt, "TEXT",
@@ -64,8 +71,6 @@ std::vector<Option> make_table() {
        "default: the model's", 8, 16384},
       {"steps", 0, {}, settings, picture, &Options::steps, "N",
        "sampler steps; default: the model's", 1, 1000},
-      {"cfg-scale", 0, {"guidance-scale"}, settings, picture, &Options::cfg_scale, "X",
-       "how closely to follow the prompt; at most 1: no guidance; default: the model's", 0, 1000},
       {"sampler", 0, {"sampling-method"}, settings, picture, &Options::sampler, "NAME",
        "see 'darkroom list samplers'; default: the model's", 0, 0, sampler_choices},
       {"schedule", 0, {"scheduler"}, settings, picture, &Options::schedule, "NAME",
@@ -94,6 +99,34 @@ std::vector<Option> make_table() {
        "dynamic thresholding: the largest value it allows; default: the model's", 1, 1000},
       {"noise-dtype", 0, {}, settings, picture, &Options::noise_dtype, "NAME",
        "draw the noise as fp32 (default), fp16 or bf16; each is another picture", 0, 0, noise_dtype_choices},
+      {"cfg-scale", 0, {"guidance-scale"}, guidance, picture, &Options::cfg_scale, "X",
+       "how closely to follow the prompt; at most 1: no guidance; default: the model's", 0, 1000},
+      {"guidance-start", 0, {}, guidance, picture, &Options::guidance_start, "X",
+       "guidance begins after this fraction of the steps (default 0); before, half the work is saved", 0, 1},
+      {"guidance-stop", 0, {}, guidance, picture, &Options::guidance_stop, "X",
+       "guidance ends after this fraction of the steps (default 1)", 0, 1},
+      {"guidance-schedule", 0, {}, guidance, picture, &Options::guidance_schedule, "NAME",
+       "constant (default), or a scale that grows: linear or cosine, with the mean --cfg-scale", 0, 0, guidance_schedule_choices},
+      {"guidance-rescale", 0, {"cfg-rescale"}, guidance, picture, &Options::guidance_rescale, "X",
+       "give the guided prediction this much of the unguided one's contrast; 0.7 is usual (default 0)", 0, 1},
+      {"apg-eta", 0, {}, guidance, picture, &Options::apg_eta, "X",
+       "adaptive projected guidance: how much to keep of what only saturates; 0 is usual (default 1)", 0, 10},
+      {"apg-norm", 0, {}, guidance, picture, &Options::apg_norm, "X",
+       "adaptive projected guidance: longest step towards the prompt; 0 (default): any", 0, 1'000'000},
+      {"apg-momentum", 0, {}, guidance, picture, &Options::apg_momentum, "X",
+       "adaptive projected guidance: weight of the steps before; -0.5 is usual (default 0)", -1, 1},
+      {"cfg-zero", 0, {}, guidance, picture, &Options::cfg_zero, "",
+       "CFG-Zero*: scale the unguided prediction to fit the guided one first"},
+      {"zero-init-steps", 0, {}, guidance, picture, &Options::zero_init_steps, "N",
+       "CFG-Zero*: steps at the start for which the network predicts nothing (default 0)", 0, 1000},
+      {"perp-neg", 0, {}, guidance, picture, &Options::perp_neg, "X",
+       "strength of what in the negative prompt does not contradict the prompt; 1 is usual (default 0: off)", 0, 100},
+      {"cfg-pp", 0, {}, guidance, picture, &Options::cfg_pp, "",
+       "CFG++: keep the noise of the negative prompt; takes a --cfg-scale of 0 to 1"},
+      {"compose", 0, {}, guidance, picture, &Options::compose, "",
+       "read 'a cat :1.2 AND a hat' as two prompts whose guidance adds up"},
+      {"autoguidance", 0, {}, guidance, run, &Options::autoguidance, "NAME|DIR",
+       "away from what this weaker model makes of the prompt, not from the negative prompt"},
       {"model", 'm', {}, model, run, &Options::model, "NAME|DIR",
        "see 'darkroom list models' (default emoji)"},
       {"device", 0, {}, model, run, &Options::device, "NAME",
@@ -121,7 +154,7 @@ std::vector<Option> make_table() {
       {"quiet", 'q', {}, messages, run, &Options::quiet, "",
        "errors only"},
       {"verbose", 'v', {}, messages, run, &Options::verbose, "",
-       "the whole text of errors that come from libtorch"},
+       "how often the networks were asked, and the whole text of errors that come from libtorch"},
       {"config", 0, {}, messages, command, &Options::config, "FILE",
        "lines 'option = value', overridden by the command line"},
       {"version", 0, {}, messages, command, &Options::version, "",

@@ -23,7 +23,8 @@ struct Options : Settings {
   int64_t batch_count = 1;
 
   std::string model = "emoji", device = "auto", precision = "auto";
-  int64_t threads = 0;  ///< 0: libtorch decides
+  std::string autoguidance;  ///< name or folder of the weaker model; empty: none
+  int64_t threads = 0;       ///< 0: libtorch decides
   bool free_text_encoder = false;
 
   std::string output = ".";

@@ -40,7 +40,8 @@ std::vector<Prompt> read_prompts(const Options& options) {
 
 Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline) {
   const std::string sha256 = sha256_of_file(manifest.folder / "model.json");
-  return {std::move(manifest), sha256, precision_name(pipeline.precision), device_name(pipeline.device)};
+  return {std::move(manifest), sha256, precision_name(pipeline.precision), device_name(pipeline.device),
+          pipeline.weaker};
 }
 
 /// Moves the jobs whose pictures are there already to plan.finished. Throws OutputError for a file that is
@@ -73,12 +74,13 @@ MemoryEstimate largest_estimate(const Plan& plan) {
   MemoryEstimate largest;
   const Settings* last = nullptr;
   for (const std::vector<Job>& batch : plan.batches) {
-    const Settings& settings = batch.front().options;
-    // Only the first batch of equal settings can be the largest of them.
-    if (last && *last == settings) continue;
-    last = &settings;
+    const Options& options = batch.front().options;
+    // Only the first batch of equal settings can be the largest of them, if all have one prompt.
+    if (last && *last == options && !options.compose) continue;
+    last = &options;
     const MemoryEstimate estimate =
-        estimate_memory(plan.origin.manifest, settings, static_cast<int64_t>(batch.size()), plan.pipeline);
+        estimate_memory(plan.origin.manifest, options, static_cast<int64_t>(batch.size()), plan.pipeline,
+                        prompts_in(*options.prompt, options).size());
     if (estimate.total() > largest.total()) largest = estimate;
   }
   return largest;
@@ -95,6 +97,18 @@ int64_t Plan::pictures() const {
   int64_t count = 0;
   for (const std::vector<Job>& batch : batches) count += static_cast<int64_t>(batch.size());
   return count;
+}
+
+Pipeline::Options pipeline_options(const Options& options, const Manifest& manifest) {
+  Pipeline::Options pipeline;
+  pipeline.device = find_device(options.device);
+  pipeline.precision = find_precision(options.precision, pipeline.device);
+  pipeline.keep_text_encoder = !options.free_text_encoder;
+  if (options.autoguided) {
+    pipeline.weaker = read_manifest(find_model(options.autoguidance, model_search_path()));
+    check_weaker(manifest, *pipeline.weaker);
+  }
+  return pipeline;
 }
 
 Plan make_plan(const std::vector<std::string>& words) {
@@ -115,9 +129,7 @@ Plan make_plan(const std::vector<std::string>& words) {
   plan.failures = std::move(made.failures);
   if (made.jobs.empty() && options.prompt_file.empty()) throw UsageError(plan.failures.front().message);
 
-  plan.pipeline.device = find_device(options.device);
-  plan.pipeline.precision = find_precision(options.precision, plan.pipeline.device);
-  plan.pipeline.keep_text_encoder = !options.free_text_encoder;
+  plan.pipeline = pipeline_options(options, manifest);
   plan.origin = origin_of(std::move(manifest), plan.pipeline);
   plan.batches = make_batches(without_finished(std::move(made.jobs), plan), options.batch_size);
   plan.memory = largest_estimate(plan);

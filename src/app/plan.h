@@ -37,6 +37,9 @@ nlohmann::json result_of(const Job& job, bool skipped);
 /// Prints the plan as results.
 void print_plan(const Plan& plan, Console& console);
 
+/// Where and how the options run a model, and the weaker model they name. Throws UsageError or ModelError.
+Pipeline::Options pipeline_options(const Options& options, const Manifest& manifest);
+
 /// Throws ResourceError if the plan needs more memory than there is.
 void check_memory(const Plan& plan);
 

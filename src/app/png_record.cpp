@@ -34,6 +34,10 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
   json files = {{"model.json", origin.manifest_sha256}};
   for (const auto& [name, network] : origin.manifest.networks) files[network.file] = network.sha256;
   for (const auto& [name, tokenizer] : origin.manifest.tokenizers) files[tokenizer.file] = tokenizer.sha256;
+  if (origin.weaker) {
+    const Manifest::Network& network = origin.weaker->networks.at(origin.weaker->stages.front().denoiser);
+    files["autoguidance/" + network.file] = network.sha256;
+  }
   const std::string& denoiser = origin.manifest.stages.front().denoiser;
   json record = {{"version", kVersion},
                  {"model",
@@ -42,6 +46,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
                    {"sha256", files}}},
                  {"precision", origin.precision},
                  {"device", origin.device}};
+  if (origin.weaker) record["model"]["autoguidance"] = origin.weaker->name;
   record.update(picture_options(options));
   if (!extras.empty()) record["extras"] = extras;
   // Through text and back, so that it compares equal to what a file says.

@@ -13,9 +13,10 @@ namespace darkroom {
 /// What a picture depends on besides its options.
 struct Origin {
   Manifest manifest;
-  std::string manifest_sha256;  ///< of model.json
-  std::string precision;        ///< "fp32"
-  std::string device;           ///< "cpu"
+  std::string manifest_sha256;          ///< of model.json
+  std::string precision;                ///< "fp32"
+  std::string device;                   ///< "cpu"
+  std::optional<Manifest> weaker = {};  ///< whose denoiser autoguidance asks
 };
 
 /// The options that decide a picture, by key.

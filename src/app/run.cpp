@@ -44,6 +44,7 @@ class Runner {
   }
 
   int64_t written() const { return written_; }
+  const Evaluations& evaluations() const { return evaluations_; }
   const std::vector<Failure>& failures() const { return plan_.failures; }
   const Plan& plan() const { return plan_; }
 
@@ -78,6 +79,10 @@ class Runner {
     ++written_;
     nlohmann::json object = result_of(job, false);
     object["seconds"] = seconds;
+    object["evaluations"] = outcome.evaluations.made;
+    object["evaluations_saved"] = outcome.evaluations.saved;
+    evaluations_.made += outcome.evaluations.made;
+    evaluations_.saved += outcome.evaluations.saved;
     console_.result(job.file.string(), object);
   }
 
@@ -94,6 +99,7 @@ class Runner {
   Pipeline pipeline_;
   Progress progress_;
   int64_t written_ = 0;
+  Evaluations evaluations_;  ///< of the pictures written
 };
 
 /// What makes the pictures that are still missing.
@@ -105,6 +111,12 @@ std::string how_to_go_on(const std::string& program, std::vector<std::string> wo
   words.insert(words.begin(), program);
   return "this goes on:\n" + shell_line(words) +
          (plan.options.prompt == "-" ? "   (with the same standard input)" : "");
+}
+
+std::string evaluations_text(const Evaluations& evaluations) {
+  std::string text = "the denoiser saw " + std::to_string(evaluations.made) + " images";
+  if (evaluations.saved > 0) text += "; " + std::to_string(evaluations.saved) + " more were saved";
+  return text;
 }
 
 ExitCode exit_code(const std::vector<Failure>& failures, int64_t good) {
@@ -141,6 +153,7 @@ ExitCode run(const std::string& program, const std::vector<std::string>& words) 
   Runner runner(std::move(plan), console);
   const bool finished = runner.make_pictures();
   good += runner.written();
+  if (runner.plan().options.verbose) console.notice(evaluations_text(runner.evaluations()));
   if (!finished)
     throw InterruptedError("interrupted; " + std::to_string(good) + of_all + "; " +
                            how_to_go_on(program, words, runner.plan()));

@@ -19,10 +19,14 @@ void check_hash(const std::filesystem::path& file, const std::string& expected) 
 }  // namespace
 
 void check_hashes(const Manifest& manifest) {
-  for (const auto& [name, network] : manifest.networks)
-    check_hash(manifest.folder / network.file, network.sha256);
+  for (const auto& [name, network] : manifest.networks) check_hash(manifest, name);
   for (const auto& [name, tokenizer] : manifest.tokenizers)
     check_hash(manifest.folder / tokenizer.file, tokenizer.sha256);
+}
+
+void check_hash(const Manifest& manifest, const std::string& network) {
+  const Manifest::Network& described = manifest.networks.at(network);
+  check_hash(manifest.folder / described.file, described.sha256);
 }
 
 Network load_network(const Manifest& manifest, const std::string& name, at::Device device,

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "darkroom/model/pipeline.h"
+#include "model/guidance.h"
 
 namespace darkroom {
 namespace {
@@ -10,24 +11,32 @@ constexpr int64_t kRuntime = 250 << 20;
 
 int64_t bytes_of(const std::string& precision) { return precision == "fp32" ? 4 : 2; }
 
+const Manifest::Network& denoiser_of(const Manifest& manifest) {
+  return manifest.networks.at(manifest.stages.front().denoiser);
+}
+
 }  // namespace
 
 MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& settings, int64_t batch,
-                               const Pipeline::Options& options) {
+                               const Pipeline::Options& options, size_t prompts) {
   const auto element = static_cast<int64_t>(c10::elementSize(options.precision));
   MemoryEstimate estimate{.runtime = kRuntime};
   int64_t largest_file = 0;
-  for (const auto& [name, network] : manifest.networks) {
+  const auto load = [&](const Manifest::Network& network) {
     estimate.weights += network.parameters * element;
     largest_file = std::max(largest_file, network.parameters * bytes_of(network.stored_precision));
-  }
+  };
+  for (const auto& [name, network] : manifest.networks) load(network);
+  if (options.weaker) load(denoiser_of(*options.weaker));
   // While a network is converted, the one just read lies beside it.
   estimate.weights += largest_file;
 
   const double pixels = static_cast<double>(settings.width) * static_cast<double>(settings.height);
   const double scale = pixels * static_cast<double>(element) / 4;
-  const double denoiser_batch = static_cast<double>(settings.cfg_scale > 1 ? 2 * batch : batch);
-  const double denoiser = manifest.networks.at(manifest.stages.front().denoiser).activation_bytes_per_pixel;
+  const int64_t branches =
+      is_guided(settings) ? guided_branches(settings, prompts) : static_cast<int64_t>(prompts);
+  const double denoiser_batch = static_cast<double>(branches * batch);
+  const double denoiser = denoiser_of(manifest).activation_bytes_per_pixel;
   const double decoder = manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
   // One runs after the other; images are decoded one at a time.
   estimate.activations = static_cast<int64_t>(std::max(denoiser * denoiser_batch, decoder) * scale);

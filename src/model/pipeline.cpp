@@ -8,7 +8,9 @@
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
 #include "darkroom/nn/network.h"
+#include "model/branches.h"
 #include "model/conditioner.h"
+#include "model/guidance.h"
 #include "model/load.h"
 #include "model/settings.h"
 #include "nn/libtorch_error.h"
@@ -23,34 +25,18 @@ struct NoiseType {
 constexpr std::array kNoiseTypes = {NoiseType{"fp32", at::kFloat}, NoiseType{"fp16", at::kHalf},
                                     NoiseType{"bf16", at::kBFloat16}};
 
-// Both halves of guidance for all images: inputs by role, (images, ...) each.
-struct BranchInputs {
-  Tensors unconditional, conditional;
-};
-
-Tensors stack(const std::vector<Tensors>& images) {
-  Tensors stacked;
-  for (const auto& [role, first] : images.front()) {
-    std::vector<at::Tensor> rows;
-    for (const Tensors& image : images) rows.push_back(image.at(role));
-    stacked[role] = at::cat(rows);
+// Weights of the prompts that each request is composed of: one batch, one composition.
+std::vector<double> weights_of(const std::vector<Request>& requests, const Settings& settings) {
+  std::vector<double> common;
+  for (const Request& request : requests) {
+    std::vector<double> weights;
+    for (const WeightedPrompt& prompt : prompts_in(request.prompt, settings))
+      weights.push_back(prompt.weight);
+    if (&request != &requests.front() && weights != common)
+      throw UsageError(request.place + ": prompts of other weights cannot be walked together");
+    common = std::move(weights);
   }
-  return stacked;
-}
-
-// One network call for all branches wanted.
-Branches branches_of(Network& denoiser, const std::string& output, BranchInputs inputs) {
-  return [&denoiser, output, inputs = std::move(inputs)](const at::Tensor& x, const Level& level,
-                                                         const std::vector<Branch>& wanted) {
-    std::vector<Tensors> halves;
-    for (const Branch branch : wanted)
-      halves.push_back(branch == Branch::conditional ? inputs.conditional : inputs.unconditional);
-    Tensors call = stack(halves);
-    const auto count = static_cast<int64_t>(wanted.size());
-    call["sample"] = at::cat(std::vector<at::Tensor>(wanted.size(), x));
-    call["timestep"] = at::full({count * x.size(0)}, level.timestep, at::kFloat);
-    return denoiser.run(call).at(output).chunk(count);
-  };
+  return common;
 }
 
 // Rounds once, from float32, half to even.
@@ -90,9 +76,14 @@ struct Pipeline::Parts {
         conditioner((check_hashes(manifest), manifest), o.device, o.precision, o.keep_text_encoder,
                     diagnostics),
         denoiser(load_network(manifest, manifest.stages.front().denoiser, o.device, o.precision)),
-        decoder(load_network(manifest, manifest.output.decoder, o.device, o.precision)) {}
+        decoder(load_network(manifest, manifest.output.decoder, o.device, o.precision)) {
+    if (!o.weaker) return;
+    const std::string& name = o.weaker->stages.front().denoiser;
+    check_hash(*o.weaker, name);
+    weaker = load_network(*o.weaker, name, o.device, o.precision);
+  }
 
-  BranchInputs encode(const std::vector<Request>& requests, bool guided);
+  BranchInputs encode(const std::vector<Request>& requests, const Settings& settings);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer);
@@ -101,18 +92,28 @@ struct Pipeline::Parts {
   Options options;
   Conditioner conditioner;
   Network denoiser, decoder;
+  std::optional<Network> weaker;
 };
 
-BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, bool guided) {
-  std::vector<Tensors> unconditional, conditional;
+BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, const Settings& settings) {
+  std::vector<std::vector<Tensors>> prompts;  // by prompt, then image
+  std::vector<Tensors> negative;
   for (const Request& request : requests) {
-    conditional.push_back(conditioner.encode(request.prompt, request.place));
-    if (guided)
-      unconditional.push_back(
-          conditioner.encode(request.negative_prompt, request.place + " (negative prompt)"));
+    const std::vector<WeightedPrompt> parts = prompts_in(request.prompt, settings);
+    prompts.resize(parts.size());
+    for (size_t i = 0; i < parts.size(); ++i)
+      prompts[i].push_back(conditioner.encode(parts[i].text, request.place));
+    // Composed prompts may need it without guidance.
+    if (is_guided(settings) || settings.compose)
+      negative.push_back(conditioner.encode(request.negative_prompt, request.place + " (negative prompt)"));
   }
+  BranchInputs inputs;
+  for (const std::vector<Tensors>& images : prompts) inputs.prompts.push_back(stack(images));
+  if (!negative.empty()) inputs.negative = stack(negative);
+  if (settings.perp_neg > 0)
+    inputs.empty = stack(std::vector<Tensors>(requests.size(), conditioner.encode(std::nullopt, "")));
   conditioner.release();
-  return {guided ? stack(unconditional) : Tensors{}, stack(conditional)};
+  return inputs;
 }
 
 // latents (C, h, w) -> picture, or why there is none.
@@ -132,7 +133,8 @@ Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& setti
 }
 
 Pipeline::Pipeline(Manifest manifest, Options options, Diagnostics& diagnostics)
-    : parts_(std::make_unique<Parts>(std::move(manifest), options, diagnostics)) {}
+    : parts_((options.weaker ? check_weaker(manifest, *options.weaker) : void(),
+              std::make_unique<Parts>(std::move(manifest), options, diagnostics))) {}
 
 Pipeline::~Pipeline() = default;
 
@@ -149,20 +151,30 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
                     find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
                     at::TensorOptions(at::kFloat).device(options.device));
 
-  BranchInputs inputs = encode(requests, settings.cfg_scale > 1);
-  const Denoise denoise =
-      denoiser_of(settings, stage, branches_of(denoiser, denoiser.spec().outputs.front(), std::move(inputs)));
+  std::vector<double> weights = weights_of(requests, settings);
+  const int64_t full = guided_branches(settings, weights.size());
+  Evaluations evaluations;
+  Denoise denoise = denoiser_of(
+      settings, stage, walk,
+      {branches_of(denoiser, weaker ? &*weaker : nullptr, encode(requests, settings), evaluations),
+       output_kind(stage), std::move(weights)});
+  if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
   const at::Tensor latents = sample(find_sampler(settings.sampler), denoise, noise.draw() * walk.init_scale,
                                     walk, noise, sampler_options_of(settings), observer);
 
   std::vector<Outcome> outcomes;
-  for (const at::Tensor& image : latents.unbind(0)) outcomes.push_back(decode(image, settings));
+  for (const at::Tensor& image : latents.unbind(0)) {
+    outcomes.push_back(decode(image, settings));
+    outcomes.back().evaluations = evaluations;
+  }
   return outcomes;
 }
 
 std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vector<Request>& requests,
                                         const StepObserver& observer) {
   check_settings(settings, parts_->manifest);
+  for (const Request& request : requests) check_negative_prompt(settings, request.negative_prompt);
+  if (settings.autoguided && !parts_->weaker) throw UsageError("autoguidance needs a weaker model");
   try {
     return parts_->generate(settings, requests, observer);
   } catch (const c10::Error& error) {

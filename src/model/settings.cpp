@@ -1,6 +1,7 @@
 #include "model/settings.h"
 
 #include "darkroom/base/error.h"
+#include "model/guidance.h"
 
 namespace darkroom {
 namespace {
@@ -56,6 +57,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
+  check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   if (walk.steps.front().at.alpha == 0 && find_prediction_type(stage.prediction) == PredictionType::epsilon)
     throw UsageError(
@@ -88,10 +90,16 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   return options;
 }
 
-Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Branches branches) {
-  const OutputKind kind{find_prediction_type(stage.prediction), stage.variance == "learned_range"};
-  Denoise denoise = unit_variance(classifier_free_guidance(std::move(branches), kind, settings.cfg_scale));
-  const LimitedEps limited_eps = find_sampler(settings.sampler).limited_eps;
+OutputKind output_kind(const Manifest::Stage& stage) {
+  return {find_prediction_type(stage.prediction), stage.variance == "learned_range"};
+}
+
+Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
+                    BranchedDenoiser denoiser) {
+  Denoise denoise = unit_variance(guidance_of(settings, stage, walk, std::move(denoiser)));
+  // CFG++ is an eps of its own, which limiting x0 must not undo.
+  const LimitedEps limited_eps =
+      settings.cfg_pp ? LimitedEps::kept : find_sampler(settings.sampler).limited_eps;
   if (settings.threshold_ratio)
     return dynamic_threshold(std::move(denoise), *settings.threshold_ratio,
                              settings.threshold_max.value_or(1), limited_eps);

@@ -11,8 +11,12 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage);
 
 SamplerOptions sampler_options_of(const Settings& settings);
 
-/// Guidance, then clipping or thresholding, around the network's branches.
-Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, Branches branches);
+/// How the denoiser's raw outputs read.
+OutputKind output_kind(const Manifest::Stage& stage);
+
+/// Guidance, then clipping or thresholding, around the denoiser. To be made anew for each walk.
+Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
+                    BranchedDenoiser denoiser);
 
 /// One image's latent shape: channels, rows, columns.
 std::vector<int64_t> state_shape(const Manifest::Stage& stage, int64_t width, int64_t height);

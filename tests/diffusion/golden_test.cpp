@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "darkroom/diffusion/guidance.h"
 #include "darkroom/diffusion/sampler.h"
 #include "support/toys.h"
 
@@ -48,12 +47,13 @@ Denoise denoiser_of(const json& c) {
   const SamplerInfo& sampler = find_sampler(c["sampler"].get<std::string>());
   const bool learned = c["variance"] == "learned_range";
   const double total = c["train_steps"];
-  const Branches network = [=](const at::Tensor& x, const Level& level, const std::vector<Branch>&) {
+  const PredictionType type = find_prediction_type(c["prediction"].get<std::string>());
+  Denoise denoise = [=](const at::Tensor& x, const Level& level) {
     const at::Tensor raw = 0.7 * x.sin() + 0.2 * (3 * x).cos() * (level.timestep / total);
-    return std::vector{learned ? at::cat({raw, (2 * x).sin()}, 1) : raw};
+    Prediction prediction = interpret(type, raw, x, level);
+    if (learned) prediction.variance = (2 * x).sin();
+    return prediction;
   };
-  const OutputKind kind{find_prediction_type(c["prediction"].get<std::string>()), learned};
-  Denoise denoise = classifier_free_guidance(network, kind, 1.0);
   if (c.contains("threshold_ratio"))
     return dynamic_threshold(denoise, c["threshold_ratio"], c["threshold_max"], sampler.limited_eps);
   if (c.contains("clip_sample")) return clip_sample(denoise, c["clip_sample"], sampler.limited_eps);

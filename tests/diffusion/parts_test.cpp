@@ -1,9 +1,8 @@
-// Schedules, spacings, predictions, guidance and noise, each by itself.
+// Schedules, spacings, predictions and noise, each by itself.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "darkroom/base/error.h"
-#include "darkroom/diffusion/guidance.h"
 #include "darkroom/diffusion/sampler.h"
 #include "support/golden.h"
 #include "support/toys.h"
@@ -133,51 +132,6 @@ TEST(Prediction, DdimWalksRectifiedFlowToTheExactSolution) {
   // Order one: about 2.3 / steps here.
   EXPECT_LT(worst_difference(sample(find_sampler("ddim"), flow, x, walk, none, {}, {}), expected),
             2.5 / steps);
-}
-
-Branches two_numbers(double unconditional, double conditional, int* calls) {
-  return [=](const at::Tensor& x, const Level&, const std::vector<Branch>& wanted) {
-    std::vector<at::Tensor> raw;
-    for (const Branch branch : wanted) {
-      ++*calls;
-      raw.push_back(at::full_like(x, branch == Branch::conditional ? conditional : unconditional));
-    }
-    return raw;
-  };
-}
-
-TEST(Guidance, MovesFromTheUnconditionalThroughTheConditional) {
-  const at::Tensor x = at::zeros({1, 2, 2, 2}, at::kDouble);
-  const Level level{0.6, 0.8, 500};
-  const auto eps = [&](double scale, int& calls) {
-    calls = 0;
-    return classifier_free_guidance(two_numbers(1, 3, &calls), {}, scale)(x, level)
-        .eps.flatten()[0]
-        .item<double>();
-  };
-  int calls = 0;
-  EXPECT_DOUBLE_EQ(eps(7.5, calls), 16);
-  EXPECT_EQ(calls, 2);
-  for (const double off : {1.0, 0.5, 0.0}) {
-    EXPECT_DOUBLE_EQ(eps(off, calls), 3);
-    EXPECT_EQ(calls, 1);
-  }
-}
-
-TEST(Guidance, TakesALearnedVarianceFromTheConditionalBranch) {
-  const at::Tensor x = at::zeros({1, 2, 2, 2}, at::kDouble);
-  const Branches network = [](const at::Tensor& sample, const Level&, const std::vector<Branch>& wanted) {
-    std::vector<at::Tensor> raw;
-    for (const Branch branch : wanted) {
-      const double base = branch == Branch::conditional ? 3 : 1;
-      raw.push_back(at::cat({at::full_like(sample, base), at::full_like(sample, base / 10)}, 1));
-    }
-    return raw;
-  };
-  const Prediction p = classifier_free_guidance(network, {.learned_variance = true}, 2)(x, {0.6, 0.8, 500});
-  EXPECT_EQ(p.eps.sizes(), x.sizes());
-  EXPECT_DOUBLE_EQ(p.eps.max().item<double>(), 5);
-  EXPECT_DOUBLE_EQ(p.variance.max().item<double>(), 0.3);
 }
 
 // torch.randn with torch.Generator("cpu").manual_seed(0), as printed by torch 2.11. Two machines may differ

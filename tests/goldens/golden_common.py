@@ -30,14 +30,14 @@ TRAIN_STEPS = 1000
 BETAS = {
     "sd": {"kind": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     "linear": {"kind": "linear", "beta_start": 1e-4, "beta_end": 0.02},
-    "cosine": {"kind": "cosine", "beta_start": 1e-4, "beta_end": 0.02},
+    "flow": {"kind": "flow", "beta_start": 0.0, "beta_end": 0.0},
 }
-BETA_SCHEDULES = {"cosine": "squaredcos_cap_v2"}
 SHAPES = {"odd": (1, 2, 3, 5), "even": (2, 4, 4, 4)}  # 30 elements: not a multiple of 16
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample", "flow": "flow_prediction"}
 SPACINGS = ("leading", "trailing", "linspace")
 CURVES = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas", "lu": "use_lu_lambdas"}
-CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type", "lower_order_final": "lower_order_final", "euler_at_final": "euler_at_final"}
+CONFIG_OPTIONS = {"order": "solver_order", "solver": "solver_type"}
+CONFIG_OPTIONS |= {name: name for name in ("lower_order_final", "euler_at_final", "disable_corrector")}
 
 
 def network(u, t, total=TRAIN_STEPS):
@@ -46,7 +46,7 @@ def network(u, t, total=TRAIN_STEPS):
 
 def covering(factors, allowed=lambda row: True):
     """Rows such that every allowed pair of values of two factors occurs in one: the first value wherever nothing is left
-    to cover. A pair that no allowed row holds is dropped."""
+    to cover. A pair that no allowed row holds is dropped. Pairs of the first factors are covered first."""
     names = list(factors)
     wanted = {((a, x), (b, y)): None for a, b in itertools.combinations(names, 2) for x in factors[a] for y in factors[b]}
 
@@ -101,7 +101,7 @@ def case_of(sampler, row, options):
         row.pop(key, None)
     case |= row
     words = [schedule + (f"-{spacing}" if spacing else ""), str(case["steps"]), case["prediction"]]
-    words += [f"off{offset}"] * bool(offset) + [betas] * (betas != "sd")
+    words += [f"off{offset}"] * bool(offset) + [betas] * (betas == "linear")
     words += [case["final"]] * (case["final"] == "sigma_min") + ["zsnr"] * case["zero_terminal_snr"]
     words += [f"{key}_{value}" for key, value in case["options"].items()]
     words += [f"{key}_{value}" for key, value in row.items() if isinstance(value, (int, float, str))]
@@ -112,11 +112,10 @@ def case_of(sampler, row, options):
 def scheduler_of(cls, case, **fixed):
     """The class with the case's settings, as far as it knows them."""
     known = set(cls.__init__.__wrapped__.__code__.co_varnames)
+    betas = {"beta_schedule": case["kind"], "beta_start": case["beta_start"], "beta_end": case["beta_end"]}
     config = {
+        **(betas if case["kind"] != "flow" else {}),
         "num_train_timesteps": case["train_steps"],
-        "beta_schedule": BETA_SCHEDULES.get(case["kind"], case["kind"]),
-        "beta_start": case["beta_start"],
-        "beta_end": case["beta_end"],
         "prediction_type": PREDICTIONS[case["prediction"]],
         "rescale_betas_zero_snr": case["zero_terminal_snr"],
         "steps_offset": case["steps_offset"],
@@ -140,7 +139,7 @@ def scheduler_of(cls, case, **fixed):
 
 def set_timesteps(scheduler, case, **arguments):
     if case["schedule"] in ("sigmas", "timesteps"):
-        arguments[case["schedule"]] = case[case["schedule"]]
+        arguments[case["schedule"]] = numpy.array(case[case["schedule"]])  # UniPC fails on a list
     else:
         arguments["num_inference_steps"] = case["steps"]
     scheduler.set_timesteps(**arguments)
@@ -174,10 +173,11 @@ def seeded(name):
 def start_of(scheduler, case, generator):
     """Unit noise times init; in the middle of a walk, an image with the noise of that level."""
     noise = torch.randn(SHAPES[case["shape"]], generator=generator)
-    if "begin" not in case:
-        return noise * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else noise
-    index = case["begin"] * scheduler.order
-    scheduler.set_begin_index(index)
+    index = case.get("begin", 0) * scheduler.order
+    if index:
+        scheduler.set_begin_index(index)
+    if not index or not hasattr(scheduler, "add_noise"):
+        return noise * getattr(scheduler, "init_noise_sigma", 1.0)
     image = 0.5 * torch.randn(noise.shape, generator=generator)
     return scheduler.add_noise(image, noise, scheduler.timesteps[index : index + 1].repeat(len(noise)))
 
@@ -206,7 +206,7 @@ def walk(scheduler, case, step_options=(), every_call=False):
         sigmas = torch.cat([sigmas[:1], sigmas[1::2]])[: case["steps"] + 1]
     if sigmas is not None:
         result["sigmas"] = sigmas
-        assert sigmas[-1] == 0 or case["final"] == "sigma_min", case["name"]
+        assert sigmas[-1] == 0 or case["final"] == "sigma_min" or "invert_sigmas" in case.get("flow", {}), case["name"]
         assert len(samples) == len(sigmas) - 1 - case.get("begin", 0), case["name"]
     result["samples"] = torch.stack(samples)
     if drawn:

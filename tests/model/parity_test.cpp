@@ -44,7 +44,7 @@ class Parity : public ::testing::TestWithParam<json> {
     s.cfg_scale = c["cfg_scale"];
     s.sampler = c["sampler"];
     s.schedule = c["schedule"];
-    s.eta = c["eta"];
+    if (c["eta"] != 0) s.eta = c["eta"];
     return s;
   }
 

@@ -52,6 +52,22 @@ def test_samplers(again):
     assert_same_tensors(again / "goldens/samplers.safetensors", TESTS / "goldens/samplers.safetensors")
 
 
+@pytest.mark.parametrize("family", ["sigma", "dpm", "timestep", "flow"])
+def test_sampler_families(again, family):
+    record(f"record_{family}_samplers.py", again)
+    assert_same_tensors(again / f"goldens/{family}_samplers.safetensors", TESTS / f"goldens/{family}_samplers.safetensors")
+
+
+def test_k_samplers(again):
+    record("record_k_samplers.py", again)
+    assert_same_tensors(again / "goldens/k_samplers.safetensors", TESTS / "goldens/k_samplers.safetensors")
+
+
+def test_guidance(again):
+    record("record_guidance.py", again)
+    assert_same_tensors(again / "goldens/guidance.safetensors", TESTS / "goldens/guidance.safetensors")
+
+
 def test_pipelines(again):
     record("pipeline_record.py", again)
     for name in ("pipeline_runs.safetensors", "pipeline_networks.safetensors"):

@@ -13,6 +13,7 @@
 #include "darkroom/diffusion/sampler.h"
 #include "darkroom/image/image.h"
 #include "darkroom/model/manifest.h"
+#include "darkroom/text/composition.h"
 
 namespace darkroom {
 
@@ -21,7 +22,18 @@ namespace darkroom {
 struct Settings {
   int64_t width = 0, height = 0;  ///< pixels
   int64_t steps = 0;
-  double cfg_scale = 1;  ///< guidance scale; at most 1: no guidance, as diffusers
+  double cfg_scale = 1;                          ///< guidance scale; at most 1: no guidance, as diffusers
+  double guidance_start = 0, guidance_stop = 1;  ///< guided steps: ScaleOptions
+  std::string guidance_schedule = "constant";    ///< one of scale_schedule_names()
+  double guidance_rescale = 0;                   ///< 0: off
+  double apg_eta = 1, apg_norm = 0,
+         apg_momentum = 0;      ///< adaptive projected guidance: ProjectionOptions; as given here, off
+  bool cfg_zero = false;        ///< CFG-Zero*'s optimised scale
+  int64_t zero_init_steps = 0;  ///< CFG-Zero*'s zero-init
+  double perp_neg = 0;          ///< strength of the perpendicular negative prompt; 0: off
+  bool cfg_pp = false;          ///< CFG++, at a cfg_scale of 0 to 1
+  bool compose = false;         ///< the prompt may hold several: split_composition
+  bool autoguided = false;      ///< by the pipeline's weaker model instead of a negative prompt
   std::string sampler, schedule;
   std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
@@ -43,10 +55,17 @@ struct Request {
   std::string place;  ///< where the prompt came from, for warnings: "prompt", "prompts.txt:12"
 };
 
+/// Images that the networks of a diffusion stage saw for one picture.
+struct Evaluations {
+  int64_t made = 0;
+  int64_t saved = 0;  ///< more would have been without a guidance interval or zero-init
+};
+
 /// One picture made, or why it is unusable (NaN, Inf, constant).
 struct Outcome {
   Image image;
   std::string fault;  ///< empty: the image is good
+  Evaluations evaluations = {};
 };
 
 /// Prompt -> conditioning -> start -> walk -> autoencoder -> 8-bit image.
@@ -57,15 +76,17 @@ class Pipeline {
     at::ScalarType precision = at::kFloat;
     bool keep_text_encoder =
         true;  ///< false: freed after each batch's prompts are encoded, loaded again when needed
+    std::optional<Manifest> weaker = {};  ///< whose denoiser is loaded too, for autoguidance
   };
 
-  /// Checks the hashes, then loads the networks. Throws ModelError or ResourceError.
+  /// Checks the hashes, then loads the networks. Throws UsageError as check_weaker, ModelError or
+  /// ResourceError.
   Pipeline(Manifest manifest, Options options, Diagnostics& diagnostics);
   ~Pipeline();
 
   /// The pictures of the requests, walked together, in their order. The observer sees the latents (B, C, h,
   /// w) after each step and may throw to stop. Throws UsageError for settings the model cannot do (see
-  /// check_settings), ModelError, ResourceError.
+  /// check_settings) and for prompts composed of others' weights than the first, ModelError, ResourceError.
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer = {});
 
@@ -84,6 +105,16 @@ Settings default_settings(const Manifest& manifest);
 /// makes no sense. Needs no network: called before any is loaded.
 void check_settings(const Settings& settings, const Manifest& manifest);
 
+/// Throws UsageError for a negative prompt that the settings have no use for, or lack.
+void check_negative_prompt(const Settings& settings, const std::optional<std::string>& negative_prompt);
+
+/// Throws UsageError, saying why, if `weaker` cannot guide `manifest`'s denoiser: both must take the same
+/// inputs, from the same text encoder, and predict the same of latents of one shape.
+void check_weaker(const Manifest& manifest, const Manifest& weaker);
+
+/// What the text asks for, in parts that add up; several only with settings.compose.
+std::vector<WeightedPrompt> prompts_in(const std::string& text, const Settings& settings);
+
 /// Peak bytes a run will need, by part; the sum is what --dry-run prints and what is compared with free
 /// memory.
 struct MemoryEstimate {
@@ -92,7 +123,8 @@ struct MemoryEstimate {
   int64_t runtime = 0;  ///< libtorch itself
   int64_t total() const { return weights + activations + runtime; }
 };
+/// `prompts` is how many are composed in a picture.
 MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& settings, int64_t batch,
-                               const Pipeline::Options& options);
+                               const Pipeline::Options& options, size_t prompts = 1);
 
 }  // namespace darkroom

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "diffusion/samplers/ode.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
@@ -14,14 +15,13 @@ double log_snr(const Level& level) { return -std::log(noise_ratio(level)); }
 // Lu et al. 2211.01095, eq. 3.9 and alg. 2. The first and last steps look at one evaluation only.
 at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
-  const at::Tensor x0 = context.evaluate(x).x0;
-  const double h = log_snr(to) - log_snr(at);
-  const double keep = to.sigma / at.sigma, gain = -to.alpha * std::expm1(-h);
+  const Prediction p = context.evaluate(x);
+  at::Tensor next = jump(p, to);
   const bool last = context.left() == 1 && (to.sigma == 0 || context.walk.steps.size() < 15);
-  if (context.history.size() < 2 || last) return (x * keep).add_(x0, gain);
+  if (context.history.size() < 2 || last) return next;
   const Evaluation& before = context.history[1];
-  const double half = gain * h / (log_snr(at) - log_snr(before.level)) / 2;
-  return (x * keep).add_(x0, gain + half).add_(before.prediction.x0, -half);
+  const double h = log_snr(to) - log_snr(at), r = (log_snr(at) - log_snr(before.level)) / h;
+  return next.add_(p.x0 - before.prediction.x0, -to.alpha * std::expm1(-h) / (2 * r));
 }
 
 }  // namespace darkroom

@@ -1,0 +1,65 @@
+#include "darkroom/text/composition.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+namespace darkroom {
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool is_word(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte >= 0x80 || is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+std::string_view trimmed(std::string_view text) {
+  const char* const space = " \t\n\r\f\v";
+  const size_t first = text.find_first_not_of(space);
+  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(space) - first + 1);
+}
+
+// Digits with at most one point and one sign: no exponent, no "inf".
+std::optional<double> parse_weight(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  if (std::ranges::count(text, '.') > 1 || std::ranges::none_of(text, is_digit) ||
+      !std::ranges::all_of(text, [](char c) { return is_digit(c) || c == '.'; }))
+    return std::nullopt;
+  double weight = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), weight).ec != std::errc()) return std::nullopt;
+  return negative ? -weight : weight;
+}
+
+WeightedPrompt weighted(std::string_view part) {
+  const size_t colon = part.rfind(':');
+  if (colon != part.npos)
+    if (const auto weight = parse_weight(trimmed(part.substr(colon + 1))))
+      return {std::string(trimmed(part.substr(0, colon))), *weight};
+  return {std::string(trimmed(part)), 1};
+}
+
+// Where the next AND begins; npos if there is none.
+size_t find_and(std::string_view text) {
+  for (size_t at = text.find("AND"); at != text.npos; at = text.find("AND", at + 1)) {
+    const bool begins = at == 0 || !is_word(text[at - 1]),
+               ends = at + 3 == text.size() || !is_word(text[at + 3]);
+    if (begins && ends) return at;
+  }
+  return text.npos;
+}
+
+}  // namespace
+
+std::vector<WeightedPrompt> split_composition(std::string_view prompt) {
+  std::vector<WeightedPrompt> prompts;
+  for (size_t at = find_and(prompt); at != prompt.npos; at = find_and(prompt)) {
+    prompts.push_back(weighted(prompt.substr(0, at)));
+    prompt.remove_prefix(at + 3);
+  }
+  prompts.push_back(weighted(prompt));
+  return prompts;
+}
+
+}  // namespace darkroom
