@@ -23,7 +23,9 @@ SCHEDULE = dict(
 )  # fmt: skip
 RECIPE = common.Recipe(steps=12000, batch=32, peak=1e-3, average=0.999)
 UNCONDITIONAL = 0.1  # odds of an empty caption, for classifier-free guidance
-MIN_SNR = 5.0
+# Signal-to-noise ratios that the error of x0 is weighted by are kept in these: min-SNR has the upper bound only, but in the
+# noisiest steps, to which it gives next to no weight, it is decided what the picture shows.
+SNR_BOUNDS = (0.3, 5.0)
 LOOK_EVERY, LOOK_AT = 1000, 100
 
 
@@ -50,7 +52,7 @@ class Texts:
 
 
 def _loss(model, latents, context, alphas, generator) -> torch.Tensor:
-    """Min-SNR weighted error of v; the timesteps of a batch are stratified."""
+    """Weighted error of v; the timesteps of a batch are stratified."""
     count, device = len(latents), context.device
     spread = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     steps = (spread * len(alphas)).long()
@@ -61,7 +63,7 @@ def _loss(model, latents, context, alphas, generator) -> torch.Tensor:
     with common.autocast(device):
         output = model(noisy.to(device), steps.to(device), context).sample.float()
     ratio = alpha / (1 - alpha)
-    weight = ratio.clamp(max=MIN_SNR) / (ratio + 1)
+    weight = ratio.clamp(*SNR_BOUNDS) / (ratio + 1)
     return (weight.to(device) * (output - target.to(device)).square()).mean()
 
 
