@@ -6,6 +6,7 @@
 
 #include "app/naming.h"
 #include "app/numbers.h"
+#include "app/walk_files.h"
 
 namespace darkroom {
 namespace {
@@ -58,13 +59,16 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
     try {
       if (!prompt.fault.empty()) throw UsageError(prompt.fault);
       // Building a schedule to check it takes a while; most lines have the settings of the line before.
-      const Settings& settings = prompt.options;
+      Options options = prompt.options;
+      options.given_latents = !options.init_latents.empty();
+      const Settings& settings = options;
       if (!(settings == checked)) check_settings(settings, manifest);
       checked = settings;
       check_negative_prompt(settings, prompt.options.negative_prompt);
+      if (settings.given_latents) read_latents(options.init_latents, latent_shape(manifest, settings));
       const int64_t first_seed = prompt.options.seed < 0 ? int64_t{run_seed} : prompt.options.seed;
       for (int64_t k = 0; k < count; ++k) {
-        Job job{index + k, prompt.options, prompt.place, prompt.line, prompt.extras, {}};
+        Job job{index + k, options, prompt.place, prompt.line, prompt.extras, {}};
         job.options.seed = (first_seed + k) & 0xffffffff;
         job.file = output.folder / expand_template(output.name, name_values(job, manifest));
         made.jobs.push_back(std::move(job));

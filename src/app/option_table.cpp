@@ -52,7 +52,8 @@ std::vector<Choice> precision_choices() {
 std::vector<Option> make_table() {
   using enum Scope;
   const std::string prompt = "Prompt", settings = "Picture", guidance = "Guidance",
-                    model = "Model and device", output = "Output", messages = "Messages";
+                    model = "Model and device", output = "Output", start = "Parts of a walk",
+                    messages = "Messages";
   // clang-format off
   return {
       {"prompt", 'p', {}, prompt, picture, &Options::prompt, "TEXT",
@@ -127,6 +128,20 @@ std::vector<Option> make_table() {
        "read 'a cat :1.2 AND a hat' as two prompts whose guidance adds up"},
       {"autoguidance", 0, {}, guidance, run, &Options::autoguidance, "NAME|DIR",
        "away from what this weaker model makes of the prompt, not from the negative prompt"},
+      {"init-latents", 0, {}, start, picture, &Options::init_latents, "FILE.npy",
+       "start from these latents (C, h, w): unit noise, as diffusers' latents=; after --start-step x itself"},
+      {"start-step", 0, {}, start, picture, &Options::start_step, "N",
+       "leave out the first N steps; needs --init-latents (default 0)", 0, 100000},
+      {"end-step", 0, {}, start, picture, &Options::end_step, "N",
+       "stop after step N of the walk (default: the last)", 0, 100000},
+      {"save-latents", 0, {}, start, run, &Options::save_latents, "",
+       "write the latents beside each picture, as NAME.npy (C, h, w), float32"},
+      {"trace-latents", 0, {}, start, run, &Options::trace_latents, "DIR",
+       "write the latents after every step, as DIR/NAME-step-0001.npy"},
+      {"save-state", 0, {}, start, run, &Options::save_state, "FILE.safetensors",
+       "write where the walk stands at its end or at --end-step; one picture"},
+      {"load-state", 0, {}, start, run, &Options::load_state, "FILE.safetensors",
+       "go on with that walk: the same picture to the bit as without a stop; one picture"},
       {"model", 'm', {}, model, run, &Options::model, "NAME|DIR",
        "see 'darkroom list models' (default emoji)"},
       {"device", 0, {}, model, run, &Options::device, "NAME",

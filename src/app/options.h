@@ -27,6 +27,10 @@ struct Options : Settings {
   int64_t threads = 0;       ///< 0: libtorch decides
   bool free_text_encoder = false;
 
+  std::string init_latents;  ///< a .npy file
+  std::string trace_latents, save_state, load_state;
+  bool save_latents = false;
+
   std::string output = ".";
   std::string name = "{index}-{slug}-{seed}.png";
   int64_t batch_size = 1;

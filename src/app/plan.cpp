@@ -70,6 +70,34 @@ std::vector<Job> without_finished(std::vector<Job> jobs, Plan& plan) {
   return rest;
 }
 
+void check_one_walk(const Plan& plan) {
+  if (plan.pictures() > 1)
+    throw UsageError("--save-state and --load-state are for one picture; this run makes " +
+                     std::to_string(plan.pictures()));
+  if (plan.options.apg_momentum != 0)
+    throw UsageError("--apg-momentum remembers more than --save-state and --load-state hold");
+}
+
+/// The walk to go on with. Throws UsageError if it is another picture's.
+SavedWalk resumed_walk(const Plan& plan, const Job& job) {
+  SavedWalk walk = read_walk(plan.options.load_state);
+  const nlohmann::json wanted = record_of(job, plan);
+  for (const char* part : {"start_step", "end_step", "init_latents"}) walk.record[part] = wanted[part];
+  const std::string unlike = difference(walk.record, wanted, plan.options.precision == "auto");
+  if (!unlike.empty()) throw UsageError("'" + plan.options.load_state + "' is of another picture: " + unlike);
+  return walk;
+}
+
+void settle_walk_files(Plan& plan) {
+  const Options& options = plan.options;
+  if (options.save_state.empty() && options.load_state.empty()) return;
+  check_one_walk(plan);
+  if (plan.batches.empty()) return;
+  if (!options.load_state.empty()) plan.resumed = resumed_walk(plan, plan.batches.front().front());
+  if (!options.save_state.empty() && !options.force && fs::exists(options.save_state))
+    throw OutputError("'" + options.save_state + "' exists already (--force overwrites)");
+}
+
 MemoryEstimate largest_estimate(const Plan& plan) {
   MemoryEstimate largest;
   const Settings* last = nullptr;
@@ -133,6 +161,7 @@ Plan make_plan(const std::vector<std::string>& words) {
   plan.origin = origin_of(std::move(manifest), plan.pipeline);
   plan.batches = make_batches(without_finished(std::move(made.jobs), plan), options.batch_size);
   plan.memory = largest_estimate(plan);
+  settle_walk_files(plan);
   if (!plan.batches.empty()) check_writable(output.folder);
   return plan;
 }

@@ -6,6 +6,7 @@
 #include "app/console.h"
 #include "app/jobs.h"
 #include "app/png_record.h"
+#include "app/walk_files.h"
 
 namespace darkroom {
 
@@ -19,6 +20,7 @@ struct Plan {
   std::vector<std::vector<Job>> batches;
   std::vector<Failure> failures;
   MemoryEstimate memory;  ///< of the largest batch
+  std::optional<SavedWalk> resumed;
 
   int64_t pictures() const;  ///< in the batches
 };

@@ -7,6 +7,7 @@
 #include "app/numbers.h"
 #include "app/plan.h"
 #include "app/signals.h"
+#include "app/walk_files.h"
 #include "darkroom/base/file.h"
 #include "darkroom/nn/device.h"
 
@@ -52,13 +53,25 @@ class Runner {
   void make_batch(const std::vector<Job>& batch) {
     const auto start = std::chrono::steady_clock::now();
     std::vector<Request> requests;
-    for (const Job& job : batch)
+    for (const Job& job : batch) {
       requests.push_back({*job.options.prompt, job.options.negative_prompt,
                           static_cast<uint32_t>(job.options.seed), job.place});
+      if (!job.options.init_latents.empty())
+        requests.back().latents =
+            read_latents(job.options.init_latents, latent_shape(pipeline_.manifest(), job.options));
+    }
     progress_.begin_batch(static_cast<int64_t>(batch.size()));
+    WalkState reached;
     const std::vector<Outcome> outcomes = pipeline_.generate(
         batch.front().options, requests,
-        [&](int64_t step, int64_t steps, const at::Tensor&) { progress_.step(step, steps); });
+        [&](int64_t step, int64_t steps, const at::Tensor& x) {
+          progress_.step(step, steps);
+          if (!plan_.options.trace_latents.empty()) trace(batch, step, x);
+        },
+        plan_.resumed ? &plan_.resumed->state : nullptr, &reached);
+    if (!plan_.options.save_state.empty())
+      write_walk(plan_.options.save_state, {std::move(reached), record_of(batch.front(), plan_)},
+                 plan_.options.force);
     const double seconds = seconds_since(start) / static_cast<double>(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       try {
@@ -70,11 +83,26 @@ class Runner {
     progress_.end_batch();
   }
 
+  void trace(const std::vector<Job>& batch, int64_t step, const at::Tensor& x) {
+    char name[32];
+    std::snprintf(name, sizeof name, "-step-%04lld.npy", static_cast<long long>(step));
+    const std::vector<at::Tensor> images = x.unbind(0);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const std::filesystem::path file =
+          std::filesystem::path(plan_.options.trace_latents) / (batch[i].file.stem().string() + name);
+      make_folder_of(file);
+      write_latents(file, images[i], plan_.options.force);
+    }
+  }
+
   void write_picture(const Job& job, const Outcome& outcome, double seconds) {
     if (!outcome.fault.empty()) throw ResultError(outcome.fault);
     const std::vector<PngText> texts =
         plan_.options.no_metadata ? std::vector<PngText>() : picture_texts(record_of(job, plan_));
     make_folder_of(job.file);
+    if (plan_.options.save_latents)
+      write_latents(std::filesystem::path(job.file).replace_extension(".npy"), outcome.latents,
+                    plan_.options.force);
     write_file(job.file, encode_png(outcome.image, texts), plan_.options.force);
     ++written_;
     nlohmann::json object = result_of(job, false);

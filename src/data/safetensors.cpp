@@ -4,8 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "darkroom/base/error.h"
+#include "darkroom/base/file.h"
 #include "data/mapped_file.h"
 
 namespace darkroom {
@@ -172,6 +174,25 @@ const TensorView& Safetensors::at(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) throw ModelError("'" + file_.string() + "' has no tensor '" + name + "'");
   return found->second;
+}
+
+void write_safetensors(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata, bool overwrite) {
+  json header = {{"__metadata__", metadata}};
+  uint64_t end = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const uint64_t begin = std::exchange(end, end + tensor.bytes.size());
+    header[name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+  }
+  std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  text += std::string((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i < kLengthBytes; ++i)
+    bytes.push_back(static_cast<uint8_t>(uint64_t{text.size()} >> (8 * i)));
+  bytes.insert(bytes.end(), text.begin(), text.end());
+  for (const auto& [name, tensor] : tensors)
+    bytes.insert(bytes.end(), tensor.bytes.begin(), tensor.bytes.end());
+  write_file(file, bytes, overwrite);
 }
 
 }  // namespace darkroom

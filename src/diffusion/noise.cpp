@@ -20,4 +20,14 @@ at::Tensor SeededNoise::draw() {
   return at::cat(images).to(like_);
 }
 
+std::vector<at::Tensor> SeededNoise::states() const {
+  std::vector<at::Tensor> states;
+  for (const at::Generator& generator : generators_) states.push_back(generator.get_state());
+  return states;
+}
+
+void SeededNoise::restore(const std::vector<at::Tensor>& states) {
+  for (size_t i = 0; i < generators_.size(); ++i) generators_[i].set_state(states.at(i));
+}
+
 }  // namespace darkroom

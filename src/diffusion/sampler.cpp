@@ -32,17 +32,23 @@ const Prediction& StepContext::evaluate(const at::Tensor& x) {
   return history.front().prediction;
 }
 
+SamplerState sample_until(size_t end, const SamplerInfo& sampler, const Denoise& denoise, SamplerState state,
+                          const Walk& walk, Noise& noise, const SamplerOptions& options,
+                          const StepObserver& observer) {
+  const auto count = static_cast<int64_t>(walk.steps.size());
+  while (state.step < end) {
+    StepContext context{denoise, walk, state.step, noise, options, state.history};
+    state.x = sampler.step(state.x, context);
+    ++state.step;
+    while (state.history.size() > sampler.memory) state.history.pop_back();
+    if (observer) observer(static_cast<int64_t>(state.step), count, state.x);
+  }
+  return state;
+}
+
 at::Tensor sample(const SamplerInfo& sampler, const Denoise& denoise, at::Tensor x, const Walk& walk,
                   Noise& noise, const SamplerOptions& options, const StepObserver& observer) {
-  const size_t count = walk.steps.size();
-  History history;
-  for (size_t i = 0; i < count; ++i) {
-    StepContext context{denoise, walk, i, noise, options, history};
-    x = sampler.step(x, context);
-    while (history.size() > sampler.memory) history.pop_back();
-    if (observer) observer(static_cast<int64_t>(i) + 1, static_cast<int64_t>(count), x);
-  }
-  return x;
+  return sample_until(walk.steps.size(), sampler, denoise, {std::move(x)}, walk, noise, options, observer).x;
 }
 
 }  // namespace darkroom

@@ -67,6 +67,20 @@ bool one_colour(const Image& image) {
   return true;
 }
 
+// Where a walk begins: at what is resumed, at the requests' own latents, or at noise.
+SamplerState start_of(const Settings& settings, const std::vector<Request>& requests, const Walk& walk,
+                      SeededNoise& noise, const WalkState* resume) {
+  if (resume) {
+    noise.restore(resume->streams);
+    return resume->sampler;
+  }
+  const double scale = settings.start_step == 0 ? walk.init_scale : 1;
+  if (!settings.given_latents) return {noise.draw() * scale};
+  std::vector<at::Tensor> images;
+  for (const Request& request : requests) images.push_back(request.latents * scale);
+  return {at::stack(images), static_cast<size_t>(settings.start_step)};
+}
+
 }  // namespace
 
 struct Pipeline::Parts {
@@ -86,7 +100,7 @@ struct Pipeline::Parts {
   BranchInputs encode(const std::vector<Request>& requests, const Settings& settings);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
-                                const StepObserver& observer);
+                                const StepObserver& observer, const WalkState* resume, WalkState* reached);
 
   Manifest manifest;
   Options options;
@@ -141,13 +155,14 @@ Pipeline::~Pipeline() = default;
 const Manifest& Pipeline::manifest() const { return parts_->manifest; }
 
 std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const std::vector<Request>& requests,
-                                               const StepObserver& observer) {
+                                               const StepObserver& observer, const WalkState* resume,
+                                               WalkState* reached) {
   const Manifest::Stage& stage = manifest.stages.front();
   const Walk walk = walk_of(settings, stage);
 
   std::vector<uint32_t> seeds;
   for (const Request& request : requests) seeds.push_back(request.seed);
-  SeededNoise noise(seeds, state_shape(stage, settings.width, settings.height),
+  SeededNoise noise(seeds, latent_shape(manifest, settings),
                     find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
                     at::TensorOptions(at::kFloat).device(options.device));
 
@@ -159,24 +174,29 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
       {branches_of(denoiser, weaker ? &*weaker : nullptr, encode(requests, settings), evaluations),
        output_kind(stage), std::move(weights)});
   if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
-  const at::Tensor latents = sample(find_sampler(settings.sampler), denoise, noise.draw() * walk.init_scale,
-                                    walk, noise, sampler_options_of(settings), observer);
+  SamplerState state = start_of(settings, requests, walk, noise, resume);
+  const size_t end = settings.end_step > 0 ? static_cast<size_t>(settings.end_step) : walk.steps.size();
+  state = sample_until(end, find_sampler(settings.sampler), denoise, std::move(state), walk, noise,
+                       sampler_options_of(settings), observer);
 
   std::vector<Outcome> outcomes;
-  for (const at::Tensor& image : latents.unbind(0)) {
+  for (const at::Tensor& image : state.x.unbind(0)) {
     outcomes.push_back(decode(image, settings));
+    outcomes.back().latents = image;
     outcomes.back().evaluations = evaluations;
   }
+  if (reached) *reached = {std::move(state), noise.states()};
   return outcomes;
 }
 
 std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vector<Request>& requests,
-                                        const StepObserver& observer) {
+                                        const StepObserver& observer, const WalkState* resume,
+                                        WalkState* reached) {
   check_settings(settings, parts_->manifest);
   for (const Request& request : requests) check_negative_prompt(settings, request.negative_prompt);
   if (settings.autoguided && !parts_->weaker) throw UsageError("autoguidance needs a weaker model");
   try {
-    return parts_->generate(settings, requests, observer);
+    return parts_->generate(settings, requests, observer, resume, reached);
   } catch (const c10::Error& error) {
     throw_libtorch_error("model '" + parts_->manifest.name + "'", error);
   }

@@ -21,6 +21,18 @@ void refuse_unread(const SamplerInfo& sampler, std::string_view option, bool giv
                      "'");
 }
 
+void check_part(const Settings& settings, int64_t steps) {
+  if (settings.start_step > 0 && !settings.given_latents)
+    throw UsageError("--start-step needs the latents to start from (--init-latents)");
+  const std::string of = "; this walk has " + std::to_string(steps) + " steps";
+  if (settings.start_step >= steps)
+    throw UsageError("--start-step " + std::to_string(settings.start_step) + of);
+  if (settings.end_step > steps) throw UsageError("--end-step " + std::to_string(settings.end_step) + of);
+  if (settings.end_step > 0 && settings.end_step <= settings.start_step)
+    throw UsageError("--end-step " + std::to_string(settings.end_step) + " is not after --start-step " +
+                     std::to_string(settings.start_step));
+}
+
 }  // namespace
 
 Settings default_settings(const Manifest& manifest) {
@@ -59,6 +71,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
+  check_part(settings, static_cast<int64_t>(walk.steps.size()));
   if (walk.steps.front().at.alpha == 0 && find_prediction_type(stage.prediction) == PredictionType::epsilon)
     throw UsageError(
         "schedule '" + settings.schedule +
@@ -107,9 +120,11 @@ Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, cons
   return denoise;
 }
 
-std::vector<int64_t> state_shape(const Manifest::Stage& stage, int64_t width, int64_t height) {
+std::vector<int64_t> latent_shape(const Manifest& manifest, const Settings& settings) {
+  const Manifest::Stage& stage = manifest.stages.front();
   const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
-  return {count(stage.state[0]), height / count(stage.state[1]), width / count(stage.state[2])};
+  return {count(stage.state[0]), settings.height / count(stage.state[1]),
+          settings.width / count(stage.state[2])};
 }
 
 }  // namespace darkroom

@@ -18,7 +18,4 @@ OutputKind output_kind(const Manifest::Stage& stage);
 Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
                     BranchedDenoiser denoiser);
 
-/// One image's latent shape: channels, rows, columns.
-std::vector<int64_t> state_shape(const Manifest::Stage& stage, int64_t width, int64_t height);
-
 }  // namespace darkroom

@@ -1,7 +1,9 @@
 #include "darkroom/data/safetensors.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -192,6 +194,23 @@ TEST_F(SafetensorsTest, RefusesOverlapsAndGaps) {
   EXPECT_EQ(pair("1,3", "3,5", 5), "tensor 'a' begins at byte 1" + before + "0");
   EXPECT_EQ(pair("0,2", "2,4", 5), "tensors end at byte 4 of 5 bytes of data");
   EXPECT_EQ(fault(file_of("{}", 1)), "tensors end at byte 0 of 1 bytes of data");
+}
+
+TEST_F(SafetensorsTest, ReadsBackWhatIsWritten) {
+  const std::vector<uint8_t> bytes = {1, 2, 3, 4, 5, 6, 7, 8};
+  const std::map<std::string, TensorView> tensors = {{"a", {"U8", {2, 3}, std::span(bytes).first(6)}},
+                                                     {"b", {"I16", {}, std::span(bytes).last(2)}}};
+  const fs::path file = fs::temp_directory_path() / ("darkroom-written-" + std::to_string(getpid()));
+  write_safetensors(file, tensors, {{"step", "3"}}, true);
+  const Safetensors read(file);
+  fs::remove(file);
+  EXPECT_EQ(read.metadata().at("step"), "3");
+  ASSERT_EQ(read.tensors().size(), 2u);
+  for (const auto& [name, tensor] : tensors) {
+    EXPECT_EQ(read.at(name).dtype, tensor.dtype);
+    EXPECT_EQ(read.at(name).shape, tensor.shape);
+    EXPECT_TRUE(std::ranges::equal(read.at(name).bytes, tensor.bytes));
+  }
 }
 
 }  // namespace

@@ -43,4 +43,8 @@ class Safetensors {
   std::map<std::string, std::string> metadata_;
 };
 
+/// A file of these tensors, in one piece or not at all (write_file). Throws OutputError.
+void write_safetensors(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata, bool overwrite);
+
 }  // namespace darkroom

@@ -29,6 +29,10 @@ class SeededNoise : public Noise {
 
   at::Tensor draw() override;
 
+  /// Where each image's stream stands: bytes that a stream of any seed can be set to.
+  std::vector<at::Tensor> states() const;
+  void restore(const std::vector<at::Tensor>& states);
+
  private:
   std::vector<at::Generator> generators_;
   std::vector<int64_t> shape_;

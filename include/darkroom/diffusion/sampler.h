@@ -97,6 +97,19 @@ const SamplerInfo& find_sampler(std::string_view name);
 /// Called after each step with its number (from 1), their count and x. May throw to stop the walk.
 using StepObserver = std::function<void(int64_t step, int64_t steps, const at::Tensor& x)>;
 
+/// All a walk needs to go on, besides its noise: x (B, ...), the steps that are done, and what was looked at.
+struct SamplerState {
+  at::Tensor x;
+  size_t step = 0;
+  History history = {};
+};
+
+/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the same
+/// to the bit.
+SamplerState sample_until(size_t end, const SamplerInfo& sampler, const Denoise& denoise, SamplerState state,
+                          const Walk& walk, Noise& noise, const SamplerOptions& options,
+                          const StepObserver& observer);
+
 /// Walks x (B, ...) from the first level to the last and returns it.
 at::Tensor sample(const SamplerInfo& sampler, const Denoise& denoise, at::Tensor x, const Walk& walk,
                   Noise& noise, const SamplerOptions& options, const StepObserver& observer);

@@ -42,8 +42,10 @@ struct Settings {
   std::string variance;            ///< DDPM: one of variance_names()
   std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off
   std::optional<double> threshold_ratio,
-      threshold_max;                 ///< dynamic thresholding, which wins over clipping; none: off
-  std::string noise_dtype = "fp32";  ///< fp32, fp16, bf16: the dtype noise is drawn in
+      threshold_max;                     ///< dynamic thresholding, which wins over clipping; none: off
+  std::string noise_dtype = "fp32";      ///< fp32, fp16, bf16: the dtype noise is drawn in
+  int64_t start_step = 0, end_step = 0;  ///< the walk's steps from start to end (0: the last) are made
+  bool given_latents = false;            ///< the requests hold their start
   bool operator==(const Settings&) const = default;
 };
 
@@ -52,7 +54,15 @@ struct Request {
   std::string prompt;
   std::optional<std::string> negative_prompt;
   uint32_t seed = 0;
-  std::string place;  ///< where the prompt came from, for warnings: "prompt", "prompts.txt:12"
+  std::string place;        ///< where the prompt came from, for warnings: "prompt", "prompts.txt:12"
+  at::Tensor latents = {};  ///< (C, h, w), where the settings say so: unit noise before the first step, as
+                            ///< diffusers takes it, and x itself before any other
+};
+
+/// Where a walk stands between two steps: all it needs to go on.
+struct WalkState {
+  SamplerState sampler;
+  std::vector<at::Tensor> streams;  ///< SeededNoise::states()
 };
 
 /// Images that the networks of a diffusion stage saw for one picture.
@@ -64,7 +74,8 @@ struct Evaluations {
 /// One picture made, or why it is unusable (NaN, Inf, constant).
 struct Outcome {
   Image image;
-  std::string fault;  ///< empty: the image is good
+  std::string fault;        ///< empty: the image is good
+  at::Tensor latents = {};  ///< (C, h, w) after the last step, as diffusers returns them
   Evaluations evaluations = {};
 };
 
@@ -87,8 +98,10 @@ class Pipeline {
   /// The pictures of the requests, walked together, in their order. The observer sees the latents (B, C, h,
   /// w) after each step and may throw to stop. Throws UsageError for settings the model cannot do (see
   /// check_settings) and for prompts composed of others' weights than the first, ModelError, ResourceError.
+  /// With `resume` the walk goes on from there, and `reached` is filled with where it stood at its end.
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
-                                const StepObserver& observer = {});
+                                const StepObserver& observer = {}, const WalkState* resume = nullptr,
+                                WalkState* reached = nullptr);
 
   const Manifest& manifest() const;
 
@@ -96,6 +109,9 @@ class Pipeline {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
+
+/// One image's latents: channels, rows, columns.
+std::vector<int64_t> latent_shape(const Manifest& manifest, const Settings& settings);
 
 /// The model's own defaults.
 Settings default_settings(const Manifest& manifest);
