@@ -57,6 +57,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
+  if (const SpacingInfo& spacing = find_spacing(settings.schedule); settings.rho && !spacing.reads("rho"))
+    throw UsageError("--rho has no effect on schedule '" + std::string(spacing.name) + "'");
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   if (walk.steps.front().at.alpha == 0 && find_prediction_type(stage.prediction) == PredictionType::epsilon)
@@ -77,7 +79,8 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
-       .base = stage.base_spacing});
+       .base = stage.base_spacing,
+       .rho = settings.rho});
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
