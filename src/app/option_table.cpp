@@ -76,6 +76,8 @@ std::vector<Option> make_table() {
        "see 'darkroom list samplers'; default: the model's", 0, 0, sampler_choices},
       {"schedule", 0, {"scheduler"}, settings, picture, &Options::schedule, "NAME",
        "how the steps are spaced, see 'darkroom list schedules'; default: the model's", 0, 0, schedule_choices},
+      {"rho", 0, {}, settings, picture, &Options::rho, "X",
+       "karras, polyexponential: how much shorter steps are at low noise; default: 7, 1", 0.01, 100},
       {"convention", 0, {}, settings, picture, &Options::convention, "NAME",
        "whose numbers where they differ: diffusers (default), or k for k-diffusion, A1111, ComfyUI", 0, 0, convention_choices},
       {"eta", 0, {}, settings, picture, &Options::eta, "X",

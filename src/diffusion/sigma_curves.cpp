@@ -17,9 +17,9 @@ std::vector<double> evenly(int64_t steps, Function f) {
 }  // namespace
 
 std::vector<double> karras_sigmas(const SigmaRange& range) {
-  constexpr double kRho = 7;
-  const double high = std::pow(range.high, 1 / kRho), low = std::pow(range.low, 1 / kRho);
-  return evenly(range.steps, [&](double u) { return std::pow(high + u * (low - high), kRho); });
+  const double rho = range.rho.value_or(7);
+  const double high = std::pow(range.high, 1 / rho), low = std::pow(range.low, 1 / rho);
+  return evenly(range.steps, [&](double u) { return std::pow(high + u * (low - high), rho); });
 }
 
 std::vector<double> exponential_sigmas(const SigmaRange& range) {
@@ -27,11 +27,33 @@ std::vector<double> exponential_sigmas(const SigmaRange& range) {
   return evenly(range.steps, [&](double u) { return std::exp(high + u * (low - high)); });
 }
 
+std::vector<double> polyexponential_sigmas(const SigmaRange& range) {
+  const double rho = range.rho.value_or(1), high = std::log(range.high), low = std::log(range.low);
+  return evenly(range.steps, [&](double u) { return std::exp(low + std::pow(1 - u, rho) * (high - low)); });
+}
+
 std::vector<double> normal_sigmas(const SigmaRange& range) {
   const double high = range.schedule.timestep_of(range.high), low = range.schedule.timestep_of(range.low);
   return evenly(range.steps, [&](double u) {
     return range.schedule.sigma_at(high + u * (low - high), Interpolation::log_linear);
   });
+}
+
+std::vector<double> sgm_uniform_sigmas(const SigmaRange& range) {
+  SigmaRange longer = range;
+  ++longer.steps;
+  std::vector<double> sigmas = normal_sigmas(longer);
+  sigmas.pop_back();
+  return sigmas;
+}
+
+std::vector<double> simple_sigmas(const SigmaRange& range) {
+  const std::vector<float>& trained = range.schedule.sigmas();
+  const double stride = static_cast<double>(trained.size()) / static_cast<double>(range.steps);
+  std::vector<double> sigmas;
+  for (int64_t i = 0; i < range.steps; ++i)
+    sigmas.push_back(trained[trained.size() - 1 - static_cast<size_t>(static_cast<double>(i) * stride)]);
+  return sigmas;
 }
 
 }  // namespace darkroom

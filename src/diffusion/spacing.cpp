@@ -1,5 +1,6 @@
 #include "darkroom/diffusion/spacing.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -90,19 +91,40 @@ std::span<const SpacingInfo> spacings() {
                   .summary = "short steps at low noise; suits most sigma samplers",
                   .source = "Karras et al. 2206.00364, eq. 5, rho 7",
                   .curve = karras_sigmas,
-                  .rounding = Rounding::nearest},
+                  .options = {"rho"}},
       SpacingInfo{.name = "exponential",
                   .aliases = {},
                   .summary = "equal steps in log sigma",
                   .source = "k-diffusion get_sigmas_exponential",
-                  .curve = exponential_sigmas},
+                  .curve = exponential_sigmas,
+                  .rounding = Rounding::down},
+      SpacingInfo{.name = "polyexponential",
+                  .aliases = {},
+                  .summary = "exponential, bent by --rho: over 1 steps are shorter at low noise",
+                  .source = "k-diffusion get_sigmas_polyexponential, rho 1",
+                  .curve = polyexponential_sigmas,
+                  .options = {"rho"}},
       SpacingInfo{.name = "normal",
                   .aliases = {"uniform", "discrete"},
                   .summary = "equal steps in time, both ends included, log sigma interpolated",
                   .source = "k-diffusion DiscreteSchedule.get_sigmas; ComfyUI normal",
                   .curve = normal_sigmas},
+      SpacingInfo{.name = "sgm_uniform",
+                  .aliases = {"SGM Uniform", "SGMUniform"},
+                  .summary = "normal with one step more, the last left out: stays away from low noise",
+                  .source = "Stability-AI/generative-models; A1111, ComfyUI sgm_uniform",
+                  .curve = sgm_uniform_sigmas},
+      SpacingInfo{.name = "simple",
+                  .aliases = {},
+                  .summary = "every T/N-th trained level, from the noisiest down",
+                  .source = "ComfyUI simple",
+                  .curve = simple_sigmas},
   };
   return table;
+}
+
+bool SpacingInfo::reads(std::string_view option) const {
+  return std::ranges::find(options, option) != options.end();
 }
 
 const SpacingInfo& find_spacing(std::string_view name) {

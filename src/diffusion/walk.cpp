@@ -60,16 +60,25 @@ struct Points {
 
 SigmaRange range_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   const bool spaced_ends = options.grid == Grid::sigma && options.convention == Convention::diffusers;
-  if (!spaced_ends) return {schedule.sigmas().back(), schedule.sigmas().front(), options.steps, schedule};
+  if (!spaced_ends)
+    return {schedule.sigmas().back(), schedule.sigmas().front(), options.steps, schedule, options.rho};
   const std::vector<double> base =
       spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
   return {schedule.sigma_at(base.front(), Interpolation::linear),
-          schedule.sigma_at(base.back(), Interpolation::linear), options.steps, schedule};
+          schedule.sigma_at(base.back(), Interpolation::linear), options.steps, schedule, options.rho};
 }
 
 Rounding rounding_of(const WalkOptions& options) {
   const bool rounds = options.grid == Grid::multistep && options.convention == Convention::diffusers;
   return rounds ? options.spacing->rounding : Rounding::none;
+}
+
+// Too many steps for a curve that takes or rounds to trained levels: a step of no length divides by zero.
+void check_descent(const std::vector<double>& sigmas, const WalkOptions& options) {
+  for (size_t i = 1; i < sigmas.size(); ++i)
+    if (sigmas[i] >= sigmas[i - 1])
+      throw UsageError(std::to_string(options.steps) + " steps are too many for the schedule '" +
+                       std::string(options.spacing->name) + "': two would start at the same noise level");
 }
 
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
@@ -83,6 +92,7 @@ Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
     return points;
   }
   points.sigmas = options.spacing->curve(range_of(schedule, options));
+  check_descent(points.sigmas, options);
   for (const double sigma : points.sigmas)
     points.timesteps.push_back(rounded(schedule.timestep_of(sigma), rounding_of(options)));
   return points;

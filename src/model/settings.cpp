@@ -69,6 +69,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
+  if (const SpacingInfo& spacing = find_spacing(settings.schedule); settings.rho && !spacing.reads("rho"))
+    throw UsageError("--rho has no effect on schedule '" + std::string(spacing.name) + "'");
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));
@@ -90,7 +92,8 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
-       .base = stage.base_spacing});
+       .base = stage.base_spacing,
+       .rho = settings.rho});
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {

@@ -40,10 +40,11 @@ bool deviates(const json& c) {
 
 std::vector<json> cases() {
   std::vector<json> all;
-  for (const char* file : {"sigma_samplers", "dpm_samplers"})
+  for (const char* file : {"sigma_samplers", "dpm_samplers", "k_samplers"})
     for (json c : json::parse(goldens(file).metadata().at("cases"))) {
       c["file"] = file;
       if (c["sampler"] == "dpm++2m" && !c["options"].empty()) continue;
+      if (c["convention"] == "k" && (c["sampler"] == "euler_a" || c["options"].contains("s_churn"))) continue;
       const bool listed = c.contains("sigmas") || c.contains("timesteps") || c.contains("sigma_min");
       const std::string schedule = c["schedule"];
       if (known(c) && !deviates(c) && !listed && schedule != "beta" && schedule != "lu") all.push_back(c);
@@ -58,6 +59,12 @@ SamplerOptions options_of(const json& c, const SamplerInfo& sampler) {
       options.eta = value;
     else if (name == "s_noise")
       options.s_noise = value;
+    else if (name == "s_churn")
+      options.s_churn = value;
+    else if (name == "s_tmin")
+      options.s_tmin = value;
+    else if (name == "s_tmax")
+      options.s_tmax = value;
     else if (name == "order")
       options.order = value;
     else
@@ -95,7 +102,8 @@ struct GoldenCase {
        .final = c["final"] == "zero" ? Final::zero : Final::first_trained,
        .convention = find_convention(c["convention"].get<std::string>()),
        .base =
-           *find_spacing(c.value("spacing", c["schedule"] == "leading" ? "leading" : "linspace")).timesteps});
+           *find_spacing(c.value("spacing", c["schedule"] == "leading" ? "leading" : "linspace")).timesteps,
+       .rho = c.contains("rho") ? std::optional<double>(c["rho"]) : std::nullopt});
   const at::Tensor start = tensor(name + "/x"), samples = tensor(name + "/samples");
   std::vector<double> told = {};  ///< the timesteps of all calls
 
@@ -164,6 +172,7 @@ TEST_P(SamplerGolden, Agrees) {
 
 INSTANTIATE_TEST_SUITE_P(Reference, SamplerGolden, ::testing::ValuesIn(cases()), [](const auto& test) {
   std::string label = test.param["name"];
+  if (test.param["convention"] == "k") label = "k_" + label;
   for (char& letter : label)
     if (!std::isalnum(static_cast<unsigned char>(letter))) letter = '_';
   return label;

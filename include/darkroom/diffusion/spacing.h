@@ -31,6 +31,7 @@ struct SigmaRange {
   double high, low;
   int64_t steps;
   const NoiseSchedule& schedule;
+  std::optional<double> rho = {};  ///< bend of the curve; none: its own
 };
 
 /// Descending sigma/alpha, without the final 0.
@@ -48,7 +49,10 @@ struct SpacingInfo {
   std::string_view source;
   std::optional<Spacing> timesteps = {};
   SigmaCurve curve = nullptr;
-  Rounding rounding = Rounding::down;
+  Rounding rounding = Rounding::nearest;
+  std::vector<std::string_view> options = {};  ///< it reads, by the names of the command line
+
+  bool reads(std::string_view option) const;
 };
 
 std::span<const SpacingInfo> spacings();

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,7 @@ struct WalkOptions {
   /// The timesteps whose ends a sigma curve takes on diffusers' sigma grid, and which decide its start's
   /// scale.
   Spacing base = Spacing::linspace;
+  std::optional<double> rho = {};  ///< of curves that have one; none: the curve's own
 };
 
 /// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.

@@ -35,6 +35,7 @@ struct Settings {
   bool compose = false;         ///< the prompt may hold several: split_composition
   bool autoguided = false;      ///< by the pipeline's weaker model instead of a negative prompt
   std::string sampler, schedule;
+  std::optional<double> rho;             ///< of the schedule; none: its own
   std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
   std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax;
