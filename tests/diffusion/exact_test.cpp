@@ -176,12 +176,18 @@ TEST(Identities, DdimAtEtaOneIsDdpm) {
   EXPECT_LT((a - b).abs().max().item<double>(), 1e-9);
 }
 
+// Samplers that end on a mean of several eps.
+bool extrapolates_eps(const SamplerInfo& sampler) {
+  return sampler.name == "pndm" || sampler.name == "plms" || sampler.name == "ipndm";
+}
+
 TEST(Identities, AConstantDenoiserIsReachedExactly) {
   const Denoise constant = [](const at::Tensor& x, const Level& level) {
     const at::Tensor x0 = at::full_like(x, 0.25);
     return Prediction{x0, (x - x0 * level.alpha) / level.sigma, {}};
   };
   for (const SamplerInfo& sampler : samplers()) {
+    if (extrapolates_eps(sampler)) continue;
     ConstantNoise noise(0.7);
     // A last DDPM step from t > 0 still adds 1e-10 of noise, as upstream.
     const double end = sample(sampler, constant, number(2), ddpm_walk(7), noise, {}, {}).item<double>();

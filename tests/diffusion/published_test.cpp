@@ -73,7 +73,10 @@ INSTANTIATE_TEST_SUITE_P(Diffusers, PublishedSum,
                                            Published{"ddim", kV, 1e-4, 10, true, 0, 52.5302, 1e-2},
                                            Published{"ddim", kEps, 1e-2, 10, true, 0, 149.8295, 1e-2},
                                            Published{"ddim", kEps, 1e-2, 10, false, 0, 149.0784, 1e-2},
-                                           Published{"ddim", kEps, 1e-4, 10, true, 8, 354.5418, 1e-2}));
+                                           Published{"ddim", kEps, 1e-4, 10, true, 8, 354.5418, 1e-2},
+                                           Published{"pndm", kEps, 1e-4, 10, false, 0, 198.1318, 1e-2},
+                                           Published{"pndm", kEps, 1e-2, 10, true, 0, 230.0345, 1e-2},
+                                           Published{"pndm", kEps, 1e-2, 10, false, 0, 186.9421, 1e-2}));
 
 }  // namespace
 }  // namespace darkroom

@@ -26,6 +26,9 @@ struct Walk {
   double init_scale = 1;
   /// The level at a noise ratio between grid points, for samplers that call the denoiser there.
   std::function<Level(double noise_ratio)> level_at = {};
+  /// The level at a timestep between grid points; beyond the schedule's ends, the ends'. Where the grid holds
+  /// trained timesteps alone, the nearest of them.
+  std::function<Level(double timestep)> at_timestep = {};
 };
 
 /// Whose numbers a walk follows where the two differ: diffusers rounds timesteps and interpolates sigma,

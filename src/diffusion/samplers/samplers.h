@@ -11,5 +11,8 @@ at::Tensor euler(const at::Tensor& x, StepContext& context);
 at::Tensor euler_ancestral(const at::Tensor& x, StepContext& context);
 at::Tensor heun(const at::Tensor& x, StepContext& context);
 at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context);
+at::Tensor pndm(const at::Tensor& x, StepContext& context);
+at::Tensor plms(const at::Tensor& x, StepContext& context);
+at::Tensor ipndm(const at::Tensor& x, StepContext& context);
 
 }  // namespace darkroom
