@@ -18,12 +18,36 @@ constexpr std::array kVariances = {
     VarianceName{"learned_range", Variance::learned_range},
 };
 
+struct SolverTypeName {
+  std::string_view name;
+  SolverType type;
+};
+constexpr std::array kSolverTypes = {
+    SolverTypeName{"midpoint", SolverType::midpoint},
+    SolverTypeName{"heun", SolverType::heun},
+    SolverTypeName{"bh1", SolverType::bh1},
+    SolverTypeName{"bh2", SolverType::bh2},
+};
+
 }  // namespace
 
 std::vector<std::string> variance_names() { return names_of(kVariances); }
 
 Variance find_variance(std::string_view name) {
   return find_row<UsageError>("variance", name, kVariances).variance;
+}
+
+std::vector<std::string> solver_type_names() { return names_of(kSolverTypes); }
+
+SolverType find_solver_type(std::string_view name) {
+  return find_row<UsageError>("solver type", name, kSolverTypes).type;
+}
+
+SamplerOptions default_options(const SamplerInfo& sampler, Convention convention) {
+  SamplerOptions options{.eta = sampler.eta};
+  options.lower_order_final = convention == Convention::diffusers;
+  if (convention == Convention::k) options.solver_type = sampler.k_solver_type;
+  return options;
 }
 
 const Prediction& StepContext::evaluate(const at::Tensor& x) {

@@ -5,13 +5,16 @@
 #include <nlohmann/json.hpp>
 
 #include "darkroom/diffusion/guidance.h"
+#include "darkroom/diffusion/sampler.h"
 #include "darkroom/diffusion/schedule.h"
 #include "support/golden.h"
+#include "support/toys.h"
 
 namespace darkroom {
 namespace {
 
 using nlohmann::json;
+using testing::RecordedNoise;
 using testing::tensor_of;
 using testing::worst_difference;
 
@@ -104,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(Recorded, GuidanceGolden, ::testing::ValuesIn(cases()),
 });
 
 // CFG++ is a guidance, not a sampler: what the authors' samplers walk follows from the pair {x0, eps}. Where
-// theirs use an unconditional x0, it is the one that x and eps imply.
+// theirs use an unconditional x0, it is the one that x and eps imply: DPM++ 2M's of the step before.
 class CfgPlusPlusGolden : public ::testing::TestWithParam<const char*> {
  protected:
   CfgPlusPlusGolden() {
@@ -116,47 +119,27 @@ class CfgPlusPlusGolden : public ::testing::TestWithParam<const char*> {
       }
       return raw;
     }};
-    denoise_ = guide(classifier_free(denoiser), prompts_alone(denoiser), PredictionType::epsilon,
-                     [](const Level&) { return 0.6; }, {.cfg_pp = true});
+    denoise_ =
+        unit_variance(guide(classifier_free(denoiser), prompts_alone(denoiser), PredictionType::epsilon,
+                            [](const Level&) { return 0.6; }, {.cfg_pp = true}));
+    const auto level = [&](int64_t i) { return Level{1, sigmas_[i].item<double>(), 0}; };
+    for (int64_t i = 0; i + 1 < sigmas_.size(0); ++i) walk_.steps.push_back({level(i), level(i + 1)});
   }
 
-  double sigma(size_t i) const { return sigmas_[static_cast<int64_t>(i)].item<double>(); }
-  Level level(size_t i) const {
-    const double alpha = 1 / std::sqrt(1 + sigma(i) * sigma(i));
-    return {alpha, sigma(i) * alpha, 0};
-  }
-
-  /// In y = x / alpha.
-  at::Tensor step(const at::Tensor& y, size_t i) {
-    const std::string sampler = GetParam();
-    const Prediction p = denoise_(y * level(i).alpha, level(i));
-    const double s = sigma(i), to = sigma(i + 1);
-    if (sampler == "euler_a") {
-      const double up = to / s * std::sqrt(s * s - to * to);
-      return p.x0 + std::sqrt(to * to - up * up) * p.eps + up * noise_[static_cast<int64_t>(i)];
-    }
-    at::Tensor next = p.x0 + to * p.eps;
-    if (sampler == "dpmpp_2m" && i > 0 && to > 0) {
-      const double ratio = std::log(s / to) / std::log(sigma(i - 1) / s);
-      next = next + (1 - to / s) * ratio / 2 * (p.x0 - implied_);
-    }
-    implied_ = y - s * p.eps;
-    return next;
-  }
-
-  const at::Tensor sigmas_ = tensor_of(goldens().at("cfg-pp/sigmas")),
-                   noise_ = tensor_of(goldens().at("cfg-pp/noise"));
+  const at::Tensor sigmas_ = tensor_of(goldens().at("cfg-pp/sigmas"));
+  RecordedNoise noise_{tensor_of(goldens().at("cfg-pp/noise")).unbind(0)};
   Denoise denoise_;
-  at::Tensor implied_;  ///< x0 by x and eps, of the step before
+  Walk walk_;
 };
 
 TEST_P(CfgPlusPlusGolden, Walk) {
-  at::Tensor y = tensor_of(goldens().at("cfg-pp/start"));
-  const at::Tensor expected = tensor_of(goldens().at(std::string("cfg-pp/") + GetParam()));
-  for (size_t i = 0; i < static_cast<size_t>(expected.size(0)); ++i) {
-    y = step(y, i);
-    EXPECT_LE(worst_difference(y, expected[static_cast<int64_t>(i)]), 1e-12) << i;
-  }
+  const std::string name = GetParam();
+  const at::Tensor expected = tensor_of(goldens().at("cfg-pp/" + name));
+  const SamplerInfo& sampler = find_sampler(name);
+  sample(sampler, denoise_, tensor_of(goldens().at("cfg-pp/start")), walk_, noise_, {.eta = sampler.eta},
+         [&](int64_t step, int64_t, const at::Tensor& x) {
+           EXPECT_LE(worst_difference(x, expected[step - 1]), 1e-12) << step;
+         });
 }
 
 INSTANTIATE_TEST_SUITE_P(Samplers, CfgPlusPlusGolden, ::testing::Values("euler", "euler_a", "dpmpp_2m"));

@@ -14,7 +14,8 @@ namespace darkroom {
 struct Prediction {
   at::Tensor x0;
   at::Tensor eps;
-  at::Tensor variance;  ///< raw output of networks that learn it, in [-1, 1]; undefined otherwise
+  at::Tensor variance;        ///< raw output of networks that learn it, in [-1, 1]; undefined otherwise
+  at::Tensor x0_of_eps = {};  ///< where eps belongs to another x0 than `x0` (CFG++); undefined otherwise
 };
 
 /// x (B, ...) and its level -> prediction, in the dtype of x. Guidance, clipping, masks: each is one of these

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,14 @@ std::vector<std::string> variance_names();
 /// Throws UsageError naming the nearest if there is none of this name.
 Variance find_variance(std::string_view name);
 
+/// The variants of an exponential integrator: of DPM-Solver's order 2 (and 3S), or UniPC's B(h).
+enum class SolverType { midpoint, heun, bh1, bh2 };
+
+std::vector<std::string> solver_type_names();
+
+/// Throws UsageError naming the nearest if there is none of this name.
+SolverType find_solver_type(std::string_view name);
+
 /// What a person may set about a sampler. Its row says which of these it reads, by the names of the
 /// command line.
 struct SamplerOptions {
@@ -34,6 +43,10 @@ struct SamplerOptions {
   double s_churn = 0, s_tmin = 0,
          s_tmax = std::numeric_limits<double>::infinity();  ///< EDM 2206.00364, alg. 2
   int64_t order = 0;                                        ///< of a solver that has several; 0: its row's
+  std::optional<SolverType> solver_type = {};               ///< none: the row's first
+  bool lower_order_final = true;               ///< a short walk ends in steps of order 2 and 1 (diffusers)
+  bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
+  std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
   Variance variance = Variance::fixed_small;
 };
 
@@ -84,12 +97,18 @@ struct SamplerInfo {
   size_t memory = 0;                             ///< evaluations it looks back on
   double eta = 0;                                ///< its default
   std::vector<std::string_view> options = {};    ///< it reads
+  std::vector<SolverType> solver_types = {};     ///< it has, its default first
+  std::optional<SolverType> k_solver_type = {};  ///< k-diffusion's, where it is another
+  int64_t highest_order = 0;                     ///< of a solver that has several
   SamplerStep step;
 
   bool reads(std::string_view option) const;
 };
 
 std::span<const SamplerInfo> samplers();
+
+/// What a sampler does in a convention unless told otherwise. k-diffusion has no order rule for short walks.
+SamplerOptions default_options(const SamplerInfo& sampler, Convention convention);
 
 /// By name or alias, ignoring case. Throws UsageError naming the nearest if there is none.
 const SamplerInfo& find_sampler(std::string_view name);

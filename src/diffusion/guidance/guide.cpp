@@ -26,7 +26,11 @@ Denoise guide(Compare compare, Compare alone, PredictionType type, GuidanceScale
     at::Tensor raw = w ? c.base + *w * c.towards : c.conditional;
     if (w && options.rescale > 0) raw = rescaled(raw, c.conditional, options.rescale);
     Prediction prediction = interpret(type, raw, x, level);
-    if (w && options.cfg_pp) prediction.eps = interpret(type, c.base, x, level).eps;
+    if (w && options.cfg_pp) {
+      const Prediction base = interpret(type, c.base, x, level);
+      prediction.eps = base.eps;
+      prediction.x0_of_eps = base.x0;
+    }
     prediction.variance = c.variance;
     return prediction;
   };

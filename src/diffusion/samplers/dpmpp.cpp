@@ -1,27 +1,66 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <utility>
 
-#include "diffusion/samplers/ode.h"
+#include "diffusion/samplers/exponential.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
 namespace {
 
-double log_snr(const Level& level) { return -std::log(noise_ratio(level)); }
+// The moments of DPM-Solver's multistep forms. The midpoint form takes the slope's share as half of the
+// constant's. The third order takes half of the curvature's, as the authors' program and all after it do.
+std::vector<double> solver_weights(const StepContext& context, size_t order, double step, double h) {
+  Moments m = moments(h);
+  if (order == 2 && context.options.solver_type != SolverType::heun) m[1] = m[0] / 2;
+  m[2] /= 2;
+  return weights_at(nodes(context.history, 0, order, step), m);
+}
+
+// Later steps compare with the x0 that eps belongs to, as the authors of CFG++ do.
+void settle(Prediction& prediction) {
+  if (prediction.x0_of_eps.defined()) prediction.x0 = std::exchange(prediction.x0_of_eps, {});
+}
+
+// Lu et al. 2211.01095, sections 3 and 4.2 and appendix; eta adds noise and lengthens the step in what it
+// forgets (k-diffusion sample_dpmpp_2m_sde). diffusers has another sign at the curvature of the third order
+// with noise, with which the mean converges with the first order only; this is k-diffusion's.
+at::Tensor data_form(const at::Tensor& x, StepContext& context, size_t own_order, double eta) {
+  const auto& [at, to] = context.step();
+  context.evaluate(x);
+  const double h = log_snr(to) - log_snr(at);
+  const size_t order = multistep_order(context, solver_order(context.options, own_order));
+  const std::vector<double> weights = solver_weights(context, order, h, (1 + eta) * h);
+  const double kept = eta > 0 ? std::exp(-eta * h) : 1;
+  at::Tensor next = integrate_x0(context.history, weights, {to.alpha, to.sigma * kept, to.timestep});
+  settle(context.history.front().prediction);
+  if (eta == 0 || to.sigma == 0) return next;
+  const double deviation = to.sigma * std::sqrt(-std::expm1(-2 * eta * h));
+  return next.add_(context.noise.draw(), deviation * context.options.s_noise);
+}
 
 }  // namespace
 
-// Lu et al. 2211.01095, eq. 3.9 and alg. 2. The first and last steps look at one evaluation only.
-at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context) {
+at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context) { return data_form(x, context, 2, 0); }
+
+at::Tensor dpmpp_3m(const at::Tensor& x, StepContext& context) { return data_form(x, context, 3, 0); }
+
+at::Tensor dpmpp_2m_sde(const at::Tensor& x, StepContext& context) {
+  return data_form(x, context, 2, context.options.eta);
+}
+
+at::Tensor dpmpp_3m_sde(const at::Tensor& x, StepContext& context) {
+  return data_form(x, context, 3, context.options.eta);
+}
+
+// Lu et al. 2206.00927: the same in eps, where the step's length changes its sign.
+at::Tensor dpm_solver(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
-  const Prediction p = context.evaluate(x);
-  at::Tensor next = jump(p, to);
-  const bool last = context.left() == 1 && (to.sigma == 0 || context.walk.steps.size() < 15);
-  if (context.history.size() < 2 || last) return next;
-  const Evaluation& before = context.history[1];
-  const double h = log_snr(to) - log_snr(at), r = (log_snr(at) - log_snr(before.level)) / h;
-  return next.add_(p.x0 - before.prediction.x0, -to.alpha * std::expm1(-h) / (2 * r));
+  context.evaluate(x);
+  const double h = log_snr(to) - log_snr(at);
+  const size_t order = multistep_order(context, solver_order(context.options, 2));
+  return integrate_eps(context.history, solver_weights(context, order, h, -h), to);
 }
 
 }  // namespace darkroom

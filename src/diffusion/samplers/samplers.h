@@ -14,5 +14,12 @@ at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context);
 at::Tensor pndm(const at::Tensor& x, StepContext& context);
 at::Tensor plms(const at::Tensor& x, StepContext& context);
 at::Tensor ipndm(const at::Tensor& x, StepContext& context);
+at::Tensor dpmpp_3m(const at::Tensor& x, StepContext& context);
+at::Tensor dpmpp_2m_sde(const at::Tensor& x, StepContext& context);
+at::Tensor dpmpp_3m_sde(const at::Tensor& x, StepContext& context);
+at::Tensor dpmpp_2s(const at::Tensor& x, StepContext& context);
+at::Tensor dpm_solver(const at::Tensor& x, StepContext& context);
+at::Tensor deis(const at::Tensor& x, StepContext& context);
+at::Tensor unipc(const at::Tensor& x, StepContext& context);
 
 }  // namespace darkroom
