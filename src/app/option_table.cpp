@@ -41,6 +41,14 @@ std::vector<Choice> guidance_schedule_choices() {
 
 std::vector<Choice> previous_choices() { return {{"diffusers", {}}, {"next", {}}}; }
 
+std::vector<Choice> solver_type_choices() {
+  std::vector<Choice> choices = {{"auto", {}}};
+  for (const std::string& name : solver_type_names()) choices.push_back({name, {}});
+  return choices;
+}
+
+std::vector<Choice> switch_choices() { return {{"auto", {}}, {"on", {"true"}}, {"off", {"false"}}}; }
+
 std::vector<Choice> noise_dtype_choices() {
   return {{"fp32", {"float32"}}, {"fp16", {"float16"}}, {"bf16", {"bfloat16"}}};
 }
@@ -90,6 +98,14 @@ std::vector<Option> make_table() {
        "churn only above this noise level (default 0)", 0, 1e9},
       {"s-tmax", 0, {}, settings, picture, &Options::s_tmax, "SIGMA",
        "churn only below this noise level (default: any)", 0, 1e9},
+      {"solver-order", 0, {}, settings, picture, &Options::solver_order, "N",
+       "order of the dpm, deis and unipc samplers, 1 to 3; default: the sampler's", 0, 3},
+      {"solver-type", 0, {}, settings, picture, &Options::solver_type, "NAME",
+       "midpoint (default) or heun for dpm samplers, bh2 (default) or bh1 for unipc", 0, 0, solver_type_choices},
+      {"lower-order-final", 0, {}, settings, picture, &Options::lower_order_final, "NAME",
+       "on or off: end short walks (unipc: all) in steps of lower order; default: on, off with --convention k", 0, 0, switch_choices},
+      {"euler-at-final", 0, {}, settings, picture, &Options::euler_at_final, "",
+       "make the last step of dpm samplers one of order 1"},
       {"prev", 0, {}, settings, picture, &Options::prev, "NAME",
        "ddim: where a step ends, 'diffusers' (default) or at the 'next' timestep", 0, 0, previous_choices},
       {"variance", 0, {}, settings, picture, &Options::variance, "NAME",

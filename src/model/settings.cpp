@@ -1,5 +1,7 @@
 #include "model/settings.h"
 
+#include <algorithm>
+
 #include "darkroom/base/error.h"
 #include "model/guidance.h"
 
@@ -33,6 +35,25 @@ void check_part(const Settings& settings, int64_t steps) {
                      std::to_string(settings.start_step));
 }
 
+void check_solver(const SamplerInfo& sampler, const Settings& settings) {
+  refuse_unread(sampler, "solver-order", settings.solver_order != 0);
+  refuse_unread(sampler, "solver-type", settings.solver_type != "auto");
+  refuse_unread(sampler, "lower-order-final", settings.lower_order_final != "auto");
+  refuse_unread(sampler, "euler-at-final", settings.euler_at_final);
+  if (settings.solver_order > sampler.highest_order)
+    throw UsageError("--solver-order " + std::to_string(settings.solver_order) + ": sampler '" +
+                     std::string(sampler.name) + "' has orders 1 to " +
+                     std::to_string(sampler.highest_order));
+  if (settings.solver_type == "auto") return;
+  std::string allowed;
+  for (const std::string& name : solver_type_names())
+    if (std::ranges::count(sampler.solver_types, find_solver_type(name)))
+      allowed += (allowed.empty() ? "" : " or ") + name;
+  if (!std::ranges::count(sampler.solver_types, find_solver_type(settings.solver_type)))
+    throw UsageError("--solver-type " + settings.solver_type + ": sampler '" + std::string(sampler.name) +
+                     "' has " + allowed);
+}
+
 }  // namespace
 
 Settings default_settings(const Manifest& manifest) {
@@ -62,6 +83,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
   refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
   refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
+  check_solver(sampler, settings);
   refuse_unread(sampler, "variance", settings.variance != stage.variance);
   refuse_unread(sampler, "prev", settings.prev != "diffusers");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
@@ -97,8 +119,14 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
-  SamplerOptions options{.eta = settings.eta.value_or(find_sampler(settings.sampler).eta),
-                         .variance = find_variance(settings.variance)};
+  SamplerOptions options =
+      default_options(find_sampler(settings.sampler), find_convention(settings.convention));
+  options.eta = settings.eta.value_or(options.eta);
+  options.variance = find_variance(settings.variance);
+  options.order = settings.solver_order;
+  if (settings.solver_type != "auto") options.solver_type = find_solver_type(settings.solver_type);
+  if (settings.lower_order_final != "auto") options.lower_order_final = settings.lower_order_final == "on";
+  options.euler_at_final = settings.euler_at_final;
   options.s_noise = settings.s_noise.value_or(options.s_noise);
   options.s_churn = settings.s_churn.value_or(options.s_churn);
   options.s_tmin = settings.s_tmin.value_or(options.s_tmin);

@@ -44,6 +44,12 @@ TEST(Settings, ThatCannotBeAreRefusedWithTheReason) {
       {[](Settings& s) { s.steps = 1000; }, "would start at timestep 1000"},  // leading, with an offset of 1
       {[](Settings& s) { s.sampler = "ddpm", s.eta = 0.5; }, "--eta has no effect on sampler 'ddpm'"},
       {[](Settings& s) { s.sampler = "ddpm", s.prev = "next"; }, "--prev has no effect on sampler 'ddpm'"},
+      {[](Settings& s) { s.solver_order = 2; }, "--solver-order has no effect on sampler 'ddim'"},
+      {[](Settings& s) { s.sampler = "deis", s.solver_order = 4; }, "sampler 'deis' has orders 1 to 3"},
+      {[](Settings& s) { s.sampler = "unipc", s.solver_type = "heun"; },
+       "--solver-type heun: sampler 'unipc' has bh1 or bh2"},
+      {[](Settings& s) { s.sampler = "unipc", s.euler_at_final = true; },
+       "--euler-at-final has no effect on sampler 'unipc'"},
       {[](Settings& s) { s.variance = "fixed_large"; }, "--variance has no effect on sampler 'ddim'"},
       {[](Settings& s) { s.sampler = "ddpm", s.variance = "learned_range"; }, "has learned no variance"},
   };

@@ -39,6 +39,10 @@ struct Settings {
   std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
   std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax;
+  int64_t solver_order = 0;                ///< of a sampler that has several; 0: its own
+  std::string solver_type = "auto";        ///< one of solver_type_names(), or "auto": the sampler's own
+  std::string lower_order_final = "auto";  ///< "on", "off", or "auto": the convention's
+  bool euler_at_final = false;
   std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
   std::string variance;            ///< DDPM: one of variance_names()
   std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off
