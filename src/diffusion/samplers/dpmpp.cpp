@@ -24,8 +24,8 @@ void settle(Prediction& prediction) {
 }
 
 // Lu et al. 2211.01095, sections 3 and 4.2 and appendix; eta adds noise and lengthens the step in what it
-// forgets (k-diffusion sample_dpmpp_2m_sde). diffusers has another sign at the curvature of the third order
-// with noise, with which the mean converges with the first order only; this is k-diffusion's.
+// forgets (k-diffusion sample_dpmpp_2m_sde). diffusers gives the third order with noise another sign at the
+// curvature, with which the variance converges with order 1; this is k-diffusion's, with order 2.
 at::Tensor data_form(const at::Tensor& x, StepContext& context, size_t own_order, double eta) {
   const auto& [at, to] = context.step();
   context.evaluate(x);
