@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from .networks import Network
 
+BLOCK = 1 << 24  # bytes of a record at a time
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -37,19 +39,25 @@ def save_traced(network: Network, factor: int, precision: str, file: Path) -> No
         traced = torch.jit.trace(network.module, example, check_trace=False)
     traced.to(PRECISIONS[precision]).save(str(file))
     traced.to(torch.float32)  # its parameters are the original's too
-    remove_debug_records(file)
+    repack(file)
 
 
-def remove_debug_records(file: Path) -> None:
+def repack(file: Path) -> None:
     """libtorch stores where each operation came from: larger than the code itself, with this machine's paths. With
-    that, and the identity computed over it, gone, the same weights give the same file."""
+    that, and the identity computed over it, gone, the same weights give the same file. Weights that are mostly zeros,
+    such as embeddings of words never trained on, are compressed; libtorch reads both kinds of record."""
     lean = file.with_suffix(".lean")
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(lean, "w") as new:
         for record in old.infolist():
             if not record.filename.endswith((".debug_pkl", "/.data/serialization_id")):
                 entry = zipfile.ZipInfo(record.filename)
                 entry.compress_type = record.compress_type
-                with old.open(record) as source, new.open(entry, "w", force_zip64=True) as target:
-                    while block := source.read(1 << 24):
-                        target.write(block)
+                with old.open(record) as source:
+                    block = source.read(BLOCK)
+                    if record.file_size > 1 << 20 and len(zlib.compress(block, 1)) < len(block) / 2:
+                        entry.compress_type = zipfile.ZIP_DEFLATED
+                    with new.open(entry, "w", force_zip64=True) as target:
+                        while block:
+                            target.write(block)
+                            block = source.read(BLOCK)
     lean.replace(file)

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from exporter.manifest import byte_symbols, sha256
-from exporter.trace import remove_debug_records
+from exporter.trace import repack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -118,7 +118,7 @@ def spoil(model: Path, spoiled: Path, summary: str) -> None:
     shutil.copytree(model, spoiled)
     file = spoiled / "unet.pt"
     torch.jit.script(NotANumber()).save(str(file))
-    remove_debug_records(file)
+    repack(file)
     manifest = json.loads((spoiled / "model.json").read_text())
     manifest |= {"name": spoiled.name, "summary": summary}
     manifest["networks"]["unet"] |= {"sha256": sha256(file), "parameters": 0, "activation_bytes_per_pixel": 4.0}
