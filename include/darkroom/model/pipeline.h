@@ -38,7 +38,7 @@ struct Settings {
   std::optional<double> rho;             ///< of the schedule; none: its own
   std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
-  std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax;
+  std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax, rtol, atol;
   std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
   std::string variance;            ///< DDPM: one of variance_names()
   std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off
