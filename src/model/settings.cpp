@@ -110,18 +110,20 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  return build_walk(
+  Walk walk = build_walk(
       NoiseSchedule(stage.schedule),
       {.spacing = &find_spacing(settings.schedule),
        .steps = settings.steps,
        .steps_offset = stage.steps_offset,
        .grid = sampler.grid,
        .original_steps = settings.original_steps,
+       .rounds_karras = sampler.rounds_karras,
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
        .base = stage.base_spacing,
        .rho = settings.rho});
+  return sampler.at_once ? at_once(std::move(walk)) : walk;
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
@@ -142,6 +144,12 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   options.snr = settings.snr.value_or(options.snr);
   options.corrector_steps = settings.corrector_steps;
   return options;
+}
+
+bool is_brownian(const Settings& settings) {
+  const Draws draws = find_sampler(settings.sampler).draws;
+  return draws == Draws::brownian ||
+         (draws == Draws::brownian_k && find_convention(settings.convention) == Convention::k);
 }
 
 OutputKind output_kind(const Manifest::Stage& stage) {

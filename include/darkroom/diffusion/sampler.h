@@ -47,8 +47,9 @@ struct SamplerOptions {
   bool lower_order_final = true;               ///< a short walk ends in steps of order 2 and 1 (diffusers)
   bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
   std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
-  double rtol = 1e-3,
-         atol = 1e-3;           ///< what an adaptive sampler lets a step err by: atol + rtol * |x / alpha|
+  double rtol = 1e-3, atol = 1e-3;  ///< adaptive: error allowed in a step, as a share of x and beside it
+  double h_init = 0.05;               ///< adaptive: the first step tried, in log(sigma/alpha)
+  double pcoeff = 0, icoeff = 1, dcoeff = 0;  ///< adaptive: of the controller of the step's length
   double snr = 0.16;            ///< of a corrector's step: its length, as noise over score
   int64_t corrector_steps = 1;  ///< after each step of a predictor
   Variance variance = Variance::fixed_small;
@@ -80,6 +81,13 @@ struct StepContext {
   const Prediction& evaluate(const at::Tensor& x);
 };
 
+/// How a sampler's noise of one step goes with that of the others.
+enum class Draws {
+  independent,
+  brownian_k,  ///< Noise::draw_over, increments of one path, in the k convention alone
+  brownian,    ///< the same in every convention
+};
+
 /// Takes x over one step of its walk. Knows no model family, guidance, device or precision, and computes in
 /// the dtype of x; scalars are double.
 using SamplerStep = at::Tensor (*)(const at::Tensor& x, StepContext& context);
@@ -93,14 +101,17 @@ struct SamplerInfo {
   std::string_view source;  ///< paper, diffusers class
   int order = 1;            ///< of its error; for several, the one it has by itself
   bool adaptive = false;    ///< reads its error in x, so that images must not be walked together
+  bool at_once = false;     ///< chooses its own steps from the ends of the walk: at_once(Walk)
   bool stochastic = false;  ///< adds noise unless its options turn that off
+  Draws draws = Draws::independent;
   Grid grid = Grid::trained;
+  bool rounds_karras = false;          ///< see WalkOptions
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
   Final final = Final::zero;
   bool model_decides_final = false;  ///< the model's set_alpha_to_one, not the row, says where it ends
   LimitedEps limited_eps = LimitedEps::derived;  ///< what its reference does when x0 is clipped
   size_t memory = 0;                             ///< evaluations it looks back on
-  double eta = 0;                                ///< its default
+  double eta = 0, rtol = 1e-3, atol = 1e-3;      ///< its defaults
   std::vector<std::string_view> options = {};    ///< it reads
   std::vector<SolverType> solver_types = {};     ///< it has, its default first
   std::optional<SolverType> k_solver_type = {};  ///< k-diffusion's, where it is another

@@ -55,6 +55,7 @@ struct WalkOptions {
   int64_t steps_offset = 0;  ///< added to every timestep of leading spacing
   Grid grid = Grid::trained;
   int64_t original_steps = 50;  ///< of a consistency grid
+  bool rounds_karras = false;  ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
   Previous previous = Previous::next;
   Final final = Final::zero;
   Convention convention = Convention::diffusers;
@@ -66,5 +67,9 @@ struct WalkOptions {
 
 /// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options);
+
+/// The walk from its first level to the last where there is noise, as one step, for samplers that choose
+/// their own. Throws UsageError where the two are one.
+Walk at_once(Walk walk);
 
 }  // namespace darkroom
