@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <sstream>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
@@ -34,21 +35,50 @@ double rounded(double timestep, Rounding rounding) {
   return rounding == Rounding::down ? std::trunc(timestep) : timestep;
 }
 
+std::string text_of(double number) {
+  std::ostringstream text;
+  text << number;
+  return text.str();
+}
+
+void check_list(const std::string& option, const std::vector<double>& list, double low, double high) {
+  for (const double value : list)
+    if (!(value >= low && value <= high))
+      throw UsageError(option + ": " + text_of(value) + " is out of range (allowed: " + text_of(low) +
+                       " to " + text_of(high) + ")");
+  for (size_t i = 1; i < list.size(); ++i)
+    if (list[i] >= list[i - 1])
+      throw UsageError(option + ": " + text_of(list[i]) + " does not descend from " + text_of(list[i - 1]));
+}
+
+std::vector<double> timesteps_of(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (options.spacing->timesteps)
+    return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
+                            options.steps_offset);
+  check_list("--timesteps", options.timesteps, 0, static_cast<double>(schedule.size() - 1));
+  if (options.timesteps.empty()) throw UsageError("the schedule 'timesteps' needs a list: --timesteps");
+  return options.timesteps;
+}
+
 // DDPM, DDIM and PNDM: trained timesteps with their exact levels.
 Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
-  if (!options.spacing->timesteps)
+  if (options.spacing->curve)
     throw UsageError(
         "schedule '" + std::string(options.spacing->name) +
         "' chooses noise levels between the trained timesteps, which this sampler does not visit; "
         "use leading, trailing or linspace");
-  const std::vector<double> timesteps = spaced_timesteps(
-      *options.spacing->timesteps, Grid::trained, schedule.size(), options.steps, options.steps_offset);
+  const std::vector<double> timesteps = timesteps_of(schedule, options);
+  for (const double t : timesteps)
+    if (t != std::trunc(t))
+      throw UsageError("--timesteps: " + text_of(t) +
+                       " lies between the trained timesteps, which are all that this sampler visits");
   const auto level = [&](double t) { return schedule.at(static_cast<int64_t>(t)); };
   const Level final = options.final == Final::zero ? Level{1, 0, 0} : schedule.at(0);
   Walk walk;
   for (size_t i = 0; i < timesteps.size(); ++i) {
     double previous = timesteps[i] - static_cast<double>(schedule.size() / options.steps);
-    if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
+    if (options.previous == Previous::next || !options.spacing->timesteps)
+      previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
     walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
   }
   walk.at_timestep = [schedule](double t) {
@@ -63,13 +93,17 @@ struct Points {
 };
 
 SigmaRange range_of(const NoiseSchedule& schedule, const WalkOptions& options) {
-  const bool spaced_ends = options.grid == Grid::sigma && options.convention == Convention::diffusers;
-  if (!spaced_ends)
-    return {schedule.sigmas().back(), schedule.sigmas().front(), options.steps, schedule, options.rho};
-  const std::vector<double> base =
-      spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
-  return {schedule.sigma_at(base.front(), Interpolation::linear),
-          schedule.sigma_at(base.back(), Interpolation::linear), options.steps, schedule, options.rho};
+  SigmaRange range{schedule.sigmas().back(), schedule.sigmas().front(), options.steps, &schedule, options.rho,
+                   options.sigmas,           options.align_your_steps};
+  if (options.grid == Grid::sigma && options.convention == Convention::diffusers) {
+    const std::vector<double> base =
+        spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
+    range.high = schedule.sigma_at(base.front(), Interpolation::linear);
+    range.low = schedule.sigma_at(base.back(), Interpolation::linear);
+  }
+  range.high = options.sigma_max.value_or(range.high);
+  range.low = options.sigma_min.value_or(range.low);
+  return range;
 }
 
 Rounding rounding_of(const WalkOptions& options) {
@@ -77,24 +111,27 @@ Rounding rounding_of(const WalkOptions& options) {
   return rounds ? options.spacing->rounding : Rounding::none;
 }
 
-// Too many steps for a curve that takes or rounds to trained levels: a step of no length divides by zero.
+// A step of no length divides by zero.
 void check_descent(const std::vector<double>& sigmas, const WalkOptions& options) {
   for (size_t i = 1; i < sigmas.size(); ++i)
     if (sigmas[i] >= sigmas[i - 1])
-      throw UsageError(std::to_string(options.steps) + " steps are too many for the schedule '" +
-                       std::string(options.spacing->name) + "': two would start at the same noise level");
+      throw UsageError("the schedule '" + std::string(options.spacing->name) + "' of " +
+                       std::to_string(options.steps) + " steps does not descend from " +
+                       text_of(sigmas[i - 1]) + " to " + text_of(sigmas[i]) +
+                       "; use fewer steps or another schedule");
 }
 
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
-  if (options.spacing->timesteps) {
+  if (!options.spacing->curve) {
     const Interpolation between =
         options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
-    points.timesteps = spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(),
-                                        options.steps, options.steps_offset);
+    points.timesteps = timesteps_of(schedule, options);
     for (const double t : points.timesteps) points.sigmas.push_back(schedule.sigma_at(t, between));
     return points;
   }
+  // Published lists are rounded, so that their ends may lie a little beyond the schedule's.
+  check_list("--sigmas", options.sigmas, 1e-4, 1.01 * schedule.sigmas().back());
   points.sigmas = options.spacing->curve(range_of(schedule, options));
   check_descent(points.sigmas, options);
   for (const double sigma : points.sigmas)
@@ -110,14 +147,17 @@ Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   for (size_t i = 0; i < points.sigmas.size(); ++i)
     walk.steps.push_back({level(points.sigmas[i], points.timesteps[i]), {}});
   for (size_t i = 0; i + 1 < walk.steps.size(); ++i) walk.steps[i].to = walk.steps[i + 1].at;
-  walk.steps.back().to = level(options.final == Final::zero ? 0 : schedule.sigmas().front(), 0);
+  if (options.spacing->ends_itself)
+    walk.steps.pop_back();
+  else
+    walk.steps.back().to = level(options.final == Final::zero ? 0 : schedule.sigmas().front(), 0);
 
   const double start = points.sigmas.front();
   const bool leading =
       (options.spacing->timesteps ? *options.spacing->timesteps : options.base) == Spacing::leading;
   const bool unit_variance = leading && options.convention == Convention::diffusers;
   if (explodes) walk.init_scale = unit_variance ? std::hypot(start, 1) : start;
-  const bool curve = !options.spacing->timesteps;
+  const bool curve = options.spacing->curve != nullptr;
   walk.level_at = [schedule, level, rounding = curve ? rounding_of(options) : Rounding::none](double ratio) {
     return level(ratio, rounded(schedule.timestep_of(ratio), rounding));
   };

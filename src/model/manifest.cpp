@@ -115,6 +115,22 @@ ScheduleSpec read_schedule(JsonReader reader) {
   return schedule;
 }
 
+// The levels, or timesteps to which the lowest trained level is added.
+std::vector<double> read_align_your_steps(JsonReader reader, const ScheduleSpec& spec) {
+  const bool timesteps = reader.has("timesteps");
+  std::vector<double> levels = reader.numbers(timesteps ? "timesteps" : "sigmas");
+  if (timesteps) {
+    const NoiseSchedule schedule(spec);
+    for (double& level : levels) level = schedule.sigma_at(level, Interpolation::linear);
+    levels.push_back(schedule.sigmas().front());
+  }
+  if (levels.size() < 2 || levels.back() <= 0 ||
+      std::ranges::adjacent_find(levels, std::less_equal()) != levels.end())
+    reader.fail(timesteps ? "timesteps" : "sigmas", "does not descend, or reaches 0");
+  reader.finish();
+  return levels;
+}
+
 template <class Find>
 std::string known(JsonReader& reader, const char* key, Find find) {
   const std::string text = reader.text(key);
@@ -171,6 +187,8 @@ Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
   if (reader.has("steps_offset"))
     stage.steps_offset = reader.integer("steps_offset", 0, stage.schedule.steps - 1);
   if (reader.has("set_alpha_to_one")) stage.set_alpha_to_one = reader.boolean("set_alpha_to_one");
+  if (reader.has("align_your_steps"))
+    stage.align_your_steps = read_align_your_steps(reader.object("align_your_steps"), stage.schedule);
   if (reader.has("clip_sample")) stage.clip_sample = positive(reader, "clip_sample");
   if (reader.has("thresholding")) {
     JsonReader threshold = reader.object("thresholding");

@@ -15,9 +15,11 @@ void check_size(const char* what, int64_t pixels, int64_t factor) {
   throw UsageError(message);
 }
 
-void refuse_unread(const SamplerInfo& sampler, std::string_view option, bool given) {
-  if (given && !sampler.reads(option))
-    throw UsageError("--" + std::string(option) + " has no effect on sampler '" + std::string(sampler.name) +
+// `row` is a sampler or a schedule.
+template <class Row>
+void refuse_unread(const char* kind, const Row& row, std::string_view option, bool given) {
+  if (given && !row.reads(option))
+    throw UsageError("--" + std::string(option) + " has no effect on " + kind + " '" + std::string(row.name) +
                      "'");
 }
 
@@ -31,6 +33,22 @@ void check_part(const Settings& settings, int64_t steps) {
   if (settings.end_step > 0 && settings.end_step <= settings.start_step)
     throw UsageError("--end-step " + std::to_string(settings.end_step) + " is not after --start-step " +
                      std::to_string(settings.start_step));
+}
+
+void check_schedule(const Settings& settings) {
+  const SpacingInfo& spacing = find_spacing(settings.schedule);
+  const auto refuse = [&](std::string_view option, bool given) {
+    refuse_unread("schedule", spacing, option, given);
+  };
+  refuse("rho", settings.rho.has_value());
+  refuse("sigma-min", settings.sigma_min.has_value());
+  refuse("sigma-max", settings.sigma_max.has_value());
+  refuse("sigmas", !settings.sigmas.empty());
+  refuse("timesteps", !settings.timesteps.empty());
+  const auto listed = static_cast<int64_t>(std::max(settings.sigmas.size(), settings.timesteps.size()));
+  if (listed > 0 && settings.steps != listed)
+    throw UsageError("--steps " + std::to_string(settings.steps) + ", but --" + settings.schedule +
+                     " lists " + std::to_string(listed));
 }
 
 }  // namespace
@@ -57,20 +75,22 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   check_size("height", settings.height, manifest.output.factor);
 
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  refuse_unread(sampler, "eta", settings.eta.has_value());
-  refuse_unread(sampler, "s-noise", settings.s_noise.has_value());
-  refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
-  refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
-  refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
-  refuse_unread(sampler, "variance", settings.variance != stage.variance);
-  refuse_unread(sampler, "prev", settings.prev != "diffusers");
+  const auto refuse = [&](std::string_view option, bool given) {
+    refuse_unread("sampler", sampler, option, given);
+  };
+  refuse("eta", settings.eta.has_value());
+  refuse("s-noise", settings.s_noise.has_value());
+  refuse("s-churn", settings.s_churn.has_value());
+  refuse("s-tmin", settings.s_tmin.has_value());
+  refuse("s-tmax", settings.s_tmax.has_value());
+  refuse("variance", settings.variance != stage.variance);
+  refuse("prev", settings.prev != "diffusers");
+  check_schedule(settings);
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
     throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
-  if (const SpacingInfo& spacing = find_spacing(settings.schedule); settings.rho && !spacing.reads("rho"))
-    throw UsageError("--rho has no effect on schedule '" + std::string(spacing.name) + "'");
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));
@@ -93,7 +113,12 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
        .base = stage.base_spacing,
-       .rho = settings.rho});
+       .rho = settings.rho,
+       .sigma_min = settings.sigma_min,
+       .sigma_max = settings.sigma_max,
+       .sigmas = settings.sigmas,
+       .timesteps = settings.timesteps,
+       .align_your_steps = stage.align_your_steps});
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {

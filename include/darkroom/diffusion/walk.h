@@ -60,10 +60,15 @@ struct WalkOptions {
   /// The timesteps whose ends a sigma curve takes on diffusers' sigma grid, and which decide its start's
   /// scale.
   Spacing base = Spacing::linspace;
-  std::optional<double> rho = {};  ///< of curves that have one; none: the curve's own
+  std::optional<double> rho = {};                        ///< of curves that have one; none: the curve's own
+  std::optional<double> sigma_min = {}, sigma_max = {};  ///< ends of a curve; none: the schedule's
+  /// For the spacings that are a list: sigma/alpha without the final 0, or timesteps.
+  std::vector<double> sigmas = {}, timesteps = {};
+  std::vector<double> align_your_steps = {};  ///< SigmaRange::aligned; empty: the model has none
 };
 
-/// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.
+/// Throws UsageError as spaced_timesteps, where the spacing has no meaning on the grid, and for a list that
+/// does not descend or leaves the schedule.
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options);
 
 }  // namespace darkroom

@@ -48,6 +48,8 @@ struct Manifest {
     bool set_alpha_to_one = true;
     /// Whose ends diffusers' sigma samplers give to karras and other curves: the model's own spacing.
     Spacing base_spacing = Spacing::linspace;
+    /// Noise levels of the schedule align-your-steps, the last above 0; empty: the model has none.
+    std::vector<double> align_your_steps;
     std::optional<double> clip_sample;                     ///< range; none: no clipping
     std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; wins over clipping
   };

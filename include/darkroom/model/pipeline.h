@@ -35,8 +35,10 @@ struct Settings {
   bool compose = false;         ///< the prompt may hold several: split_composition
   bool autoguided = false;      ///< by the pipeline's weaker model instead of a negative prompt
   std::string sampler, schedule;
-  std::optional<double> rho;             ///< of the schedule; none: its own
-  std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
+  /// Of the schedule (see WalkOptions); none: its own, the model's.
+  std::optional<double> rho, sigma_min, sigma_max;
+  std::vector<double> sigmas, timesteps;  ///< of the schedules that are a list
+  std::string convention = "diffusers";   ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
   std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax;
   std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
