@@ -87,6 +87,8 @@ std::vector<Option> make_table() {
        "lowest noise level of a curve such as karras; default: the model's", 0, 1e9},
       {"sigma-max", 0, {}, settings, picture, &Options::sigma_max, "SIGMA",
        "highest noise level of a curve such as karras; default: the model's", 0, 1e9},
+      {"flow-shift", 0, {}, settings, picture, &Options::flow_shift, "X",
+       "rectified flow: how far steps are shifted towards high noise; default: the model's", 0, 1000},
       {"convention", 0, {}, settings, picture, &Options::convention, "NAME",
        "whose numbers where they differ: diffusers (default), or k for k-diffusion, A1111, ComfyUI", 0, 0, convention_choices},
       {"eta", 0, {}, settings, picture, &Options::eta, "X",

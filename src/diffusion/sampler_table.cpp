@@ -81,6 +81,7 @@ std::span<const SamplerInfo> samplers() {
                   .source = "Karras et al. 2206.00364, alg. 1; diffusers HeunDiscreteScheduler; k-diffusion "
                             "sample_heun",
                   .order = 2,
+                  .calls = 2,
                   .grid = Grid::sigma,
                   .step = heun},
       SamplerInfo{.name = "dpm++2m",

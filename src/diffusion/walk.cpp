@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <sstream>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
+#include "diffusion/lists.h"
 
 namespace darkroom {
 namespace {
@@ -35,28 +35,11 @@ double rounded(double timestep, Rounding rounding) {
   return rounding == Rounding::down ? std::trunc(timestep) : timestep;
 }
 
-std::string text_of(double number) {
-  std::ostringstream text;
-  text << number;
-  return text.str();
-}
-
-void check_list(const std::string& option, const std::vector<double>& list, double low, double high) {
-  for (const double value : list)
-    if (!(value >= low && value <= high))
-      throw UsageError(option + ": " + text_of(value) + " is out of range (allowed: " + text_of(low) +
-                       " to " + text_of(high) + ")");
-  for (size_t i = 1; i < list.size(); ++i)
-    if (list[i] >= list[i - 1])
-      throw UsageError(option + ": " + text_of(list[i]) + " does not descend from " + text_of(list[i - 1]));
-}
-
 std::vector<double> timesteps_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   if (options.spacing->timesteps)
     return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
                             options.steps_offset);
   check_list("--timesteps", options.timesteps, 0, static_cast<double>(schedule.size() - 1));
-  if (options.timesteps.empty()) throw UsageError("the schedule 'timesteps' needs a list: --timesteps");
   return options.timesteps;
 }
 
@@ -111,16 +94,6 @@ Rounding rounding_of(const WalkOptions& options) {
   return rounds ? options.spacing->rounding : Rounding::none;
 }
 
-// A step of no length divides by zero.
-void check_descent(const std::vector<double>& sigmas, const WalkOptions& options) {
-  for (size_t i = 1; i < sigmas.size(); ++i)
-    if (sigmas[i] >= sigmas[i - 1])
-      throw UsageError("the schedule '" + std::string(options.spacing->name) + "' of " +
-                       std::to_string(options.steps) + " steps does not descend from " +
-                       text_of(sigmas[i - 1]) + " to " + text_of(sigmas[i]) +
-                       "; use fewer steps or another schedule");
-}
-
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
   if (!options.spacing->curve) {
@@ -131,11 +104,20 @@ Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
     return points;
   }
   // Published lists are rounded, so that their ends may lie a little beyond the schedule's.
-  check_list("--sigmas", options.sigmas, 1e-4, 1.01 * schedule.sigmas().back());
+  if (options.spacing->reads("sigmas"))
+    check_list("--sigmas", options.sigmas, 1e-4, 1.01 * schedule.sigmas().back());
   points.sigmas = options.spacing->curve(range_of(schedule, options));
   check_descent(points.sigmas, options);
   for (const double sigma : points.sigmas)
     points.timesteps.push_back(rounded(schedule.timestep_of(sigma), rounding_of(options)));
+  // On the cosine schedule. diffusers looks a timestep up, finds the second of two equal ones and walks out
+  // of its list (its issue #12771).
+  const bool rounds = rounding_of(options) != Rounding::none;
+  if (rounds && points.timesteps.size() > 1 && points.timesteps[0] == points.timesteps[1])
+    throw UsageError(
+        "schedule '" + std::string(options.spacing->name) +
+        "' tells the network the same timestep at the first two steps, rounded as in diffusers; use "
+        "--convention k or another schedule");
   return points;
 }
 
@@ -173,6 +155,10 @@ Convention find_convention(std::string_view name) {
 }
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (options.spacing->flow)
+    throw UsageError(
+        "schedule '" + std::string(options.spacing->name) +
+        "' is for rectified flow; this model has trained noise levels: use leading, trailing or another");
   return options.grid == Grid::trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
 }
 

@@ -23,6 +23,12 @@ void refuse_unread(const char* kind, const Row& row, std::string_view option, bo
                      "'");
 }
 
+std::vector<int64_t> state_shape(const Manifest::Stage& stage, const Settings& settings) {
+  const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
+  return {count(stage.state[0]), settings.height / count(stage.state[1]),
+          settings.width / count(stage.state[2])};
+}
+
 void check_part(const Settings& settings, int64_t steps) {
   if (settings.start_step > 0 && !settings.given_latents)
     throw UsageError("--start-step needs the latents to start from (--init-latents)");
@@ -86,6 +92,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse("variance", settings.variance != stage.variance);
   refuse("prev", settings.prev != "diffusers");
   check_schedule(settings);
+  if (settings.flow_shift && !stage.flow)
+    throw UsageError("--flow-shift is for rectified flow models, which this is not");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
     throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
@@ -103,22 +111,27 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   const SamplerInfo& sampler = find_sampler(settings.sampler);
+  const WalkOptions options = {
+      .spacing = &find_spacing(settings.schedule),
+      .steps = settings.steps,
+      .steps_offset = stage.steps_offset,
+      .grid = sampler.grid,
+      .previous = settings.prev == "next" ? Previous::next : sampler.previous,
+      .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
+      .convention = find_convention(settings.convention),
+      .base = stage.base_spacing,
+      .rho = settings.rho,
+      .sigma_min = settings.sigma_min,
+      .sigma_max = settings.sigma_max,
+      .sigmas = settings.sigmas,
+      .timesteps = settings.timesteps,
+      .flow_from_one = sampler.flow_from_one,
+      .align_your_steps = stage.align_your_steps};
+  if (!stage.flow) return build_walk(NoiseSchedule(stage.schedule), options);
+  const std::vector<int64_t> shape = state_shape(stage, settings);
   return build_walk(
-      NoiseSchedule(stage.schedule),
-      {.spacing = &find_spacing(settings.schedule),
-       .steps = settings.steps,
-       .steps_offset = stage.steps_offset,
-       .grid = sampler.grid,
-       .previous = settings.prev == "next" ? Previous::next : sampler.previous,
-       .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
-       .convention = find_convention(settings.convention),
-       .base = stage.base_spacing,
-       .rho = settings.rho,
-       .sigma_min = settings.sigma_min,
-       .sigma_max = settings.sigma_max,
-       .sigmas = settings.sigmas,
-       .timesteps = settings.timesteps,
-       .align_your_steps = stage.align_your_steps});
+      make_flow_schedule(*stage.flow, stage.schedule.steps, shape[1], shape[2], settings.flow_shift),
+      options);
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
@@ -137,7 +150,8 @@ OutputKind output_kind(const Manifest::Stage& stage) {
 
 Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
                     BranchedDenoiser denoiser) {
-  Denoise denoise = unit_variance(guidance_of(settings, stage, walk, std::move(denoiser)));
+  Denoise denoise = guidance_of(settings, stage, walk, std::move(denoiser));
+  if (!stage.flow) denoise = unit_variance(std::move(denoise));
   // CFG++ is an eps of its own, which limiting x0 must not undo.
   const LimitedEps limited_eps =
       settings.cfg_pp ? LimitedEps::kept : find_sampler(settings.sampler).limited_eps;
@@ -149,10 +163,7 @@ Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, cons
 }
 
 std::vector<int64_t> latent_shape(const Manifest& manifest, const Settings& settings) {
-  const Manifest::Stage& stage = manifest.stages.front();
-  const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
-  return {count(stage.state[0]), settings.height / count(stage.state[1]),
-          settings.width / count(stage.state[2])};
+  return state_shape(manifest.stages.front(), settings);
 }
 
 }  // namespace darkroom

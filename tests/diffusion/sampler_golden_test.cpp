@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "darkroom/diffusion/flow.h"
 #include "darkroom/diffusion/sampler.h"
 #include "support/golden.h"
 #include "support/toys.h"
@@ -47,13 +48,16 @@ bool deviates(const json& c) {
   const bool lowers = c["options"].value("lower_order_final", true) && c["steps"] < 15;
   const bool reaches_third_order = c["steps"] > (lowers ? 4 : 2);
   if (c["sampler"] == "dpm++3m_sde" && c["convention"] == "diffusers" && reaches_third_order) return true;
+  // Mochi's inverted sigmas: the same walk with the network's output negated, which no model here needs.
+  if (c.contains("flow") && c["flow"].contains("invert_sigmas")) return true;
   // EDM's churn asks the denoiser after the noise is added, diffusers before.
   return c["options"].contains("s_churn") && c["convention"] == "diffusers";
 }
 
 std::vector<json> cases() {
   std::vector<json> all;
-  for (const char* file : {"sigma_samplers", "dpm_samplers", "timestep_samplers", "k_samplers"})
+  for (const char* file :
+       {"sigma_samplers", "dpm_samplers", "timestep_samplers", "flow_samplers", "k_samplers"})
     for (json c : json::parse(goldens(file).metadata().at("cases"))) {
       c["file"] = file;
       if (c["convention"] == "k" && (c["sampler"] == "euler_a" || c["options"].contains("s_churn"))) continue;
@@ -81,6 +85,8 @@ SamplerOptions options_of(const json& c, const SamplerInfo& sampler) {
       options.eta = value;
     else if (name == "s_noise")
       options.s_noise = value;
+    else if (name == "stochastic")
+      options.eta = 1e9;  // Euler a that renews all noise
     else if (name == "s_churn")
       options.s_churn = value;
     else if (name == "s_tmin")
@@ -140,16 +146,19 @@ bool has_eps_form(const SamplerInfo& sampler) {
   return sampler.name == "dpm_solver" || sampler.name == "deis";
 }
 
+FlowSchedule flow_schedule(const json& c) {
+  const json& flow = c["flow"];
+  const std::optional<double> mu = number_of(flow, "mu");
+  const double dynamic = mu ? (flow["dynamic"] == "exponential" ? std::exp(*mu) : *mu) : 1;
+  return {c["train_steps"], flow.value("shift", dynamic), !mu, number_of(flow, "shift_terminal")};
+}
+
 struct GoldenCase {
   const json& c;
   const Safetensors& file = goldens(c["file"]);
   const std::string name = c["name"];
-  const NoiseSchedule schedule = NoiseSchedule({.kind = c["kind"],
-                                                .beta_start = c["beta_start"],
-                                                .beta_end = c["beta_end"],
-                                                .steps = c["train_steps"],
-                                                .zero_terminal_snr = c["zero_terminal_snr"]});
-  const SamplerInfo& sampler = find_sampler(c["sampler"].get<std::string>());
+  const SamplerInfo& sampler =
+      find_sampler(c["options"].contains("stochastic") ? "euler_a" : c["sampler"].get<std::string>());
   const SamplerOptions options = options_of(c, sampler);
   const Walk walk = build();
   const at::Tensor start = tensor(name + "/x"), samples = tensor(name + "/samples");
@@ -157,25 +166,33 @@ struct GoldenCase {
 
   Walk build() const {
     if (c["schedule"] == "ipndm") return recorded_walk(tensor(name + "/alphas"), tensor(name + "/betas"));
-    return build_walk(
-        schedule,
-        {.spacing = &find_spacing(c["schedule"].get<std::string>()),
-         .steps = c["steps"],
-         .steps_offset = c["steps_offset"],
-         .grid = sampler.grid,
-         .previous = sampler.previous,
-         .final = final_of(c, sampler),
-         .convention = find_convention(c["convention"].get<std::string>()),
-         .base =
-             *find_spacing(c.value("spacing", c["schedule"] == "leading" ? "leading" : "linspace")).timesteps,
-         .rho = number_of(c, "rho"),
-         .sigma_min = number_of(c, "sigma_min"),
-         .sigma_max = number_of(c, "sigma_max"),
-         .sigmas = list_of(c, "sigmas"),
-         .timesteps = list_of(c, "timesteps")});
+    const WalkOptions walk_options = {
+        .spacing = &find_spacing(c["schedule"].get<std::string>()),
+        .steps = c["steps"],
+        .steps_offset = c["steps_offset"],
+        .grid = sampler.grid,
+        .previous = sampler.previous,
+        .final = final_of(c, sampler),
+        .convention = find_convention(c["convention"].get<std::string>()),
+        .base =
+            *find_spacing(c.value("spacing", c["schedule"] == "leading" ? "leading" : "linspace")).timesteps,
+        .rho = number_of(c, "rho"),
+        .sigma_min = number_of(c, "sigma_min"),
+        .sigma_max = number_of(c, "sigma_max"),
+        .sigmas = list_of(c, "sigmas"),
+        .timesteps = list_of(c, "timesteps"),
+        .flow_from_one = sampler.flow_from_one};
+    if (is_flow()) return build_walk(flow_schedule(c), walk_options);
+    const NoiseSchedule schedule({.kind = c["kind"],
+                                  .beta_start = c["beta_start"],
+                                  .beta_end = c["beta_end"],
+                                  .steps = c["train_steps"],
+                                  .zero_terminal_snr = c["zero_terminal_snr"]});
+    return build_walk(schedule, walk_options);
   }
 
   at::Tensor tensor(const std::string& key) const { return tensor_of(file.at(key)); }
+  bool is_flow() const { return c["kind"] == "flow"; }
   bool has(const std::string& key) const { return file.tensors().contains(key); }
 
   RecordedNoise noise() const {
@@ -186,11 +203,12 @@ struct GoldenCase {
   Denoise denoiser() {
     const double total = c["train_steps"];
     const PredictionType type = find_prediction_type(c["prediction"].get<std::string>());
-    const Denoise denoise = unit_variance([this, total, type](const at::Tensor& x, const Level& level) {
+    Denoise denoise = [this, total, type](const at::Tensor& x, const Level& level) {
       told.push_back(level.timestep);
       const at::Tensor raw = 0.7 * x.sin() + 0.2 * (3 * x).cos() * (level.timestep / total);
       return interpret(type, raw, x, level);
-    });
+    };
+    if (!is_flow()) denoise = unit_variance(std::move(denoise));
     if (c.contains("threshold_ratio"))
       return dynamic_threshold(denoise, c["threshold_ratio"], c["threshold_max"], sampler.limited_eps);
     return c.contains("clip_sample") ? clip_sample(denoise, c["clip_sample"], sampler.limited_eps) : denoise;
@@ -202,7 +220,7 @@ struct GoldenCase {
     for (size_t i = 0; i <= walk.steps.size(); ++i) {
       const Level& level = i < walk.steps.size() ? walk.steps[i].at : walk.steps.back().to;
       const double expected = sigmas[static_cast<int64_t>(i)].item<double>();
-      EXPECT_NEAR(noise_ratio(level), expected, 1e-6 * expected) << i;
+      EXPECT_NEAR(is_flow() ? level.sigma : noise_ratio(level), expected, 1e-6 * expected) << i;
     }
   }
 

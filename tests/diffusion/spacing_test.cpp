@@ -113,5 +113,13 @@ TEST(Spacing, WhatMakesNoWalkIsRefusedWithTheReason) {
   }
 }
 
+TEST(Spacing, KarrasOnTheCosineScheduleNeedsFractionalTimesteps) {
+  const NoiseSchedule cosine({.kind = "cosine"});
+  WalkOptions options{.spacing = &find_spacing("karras"), .steps = 20, .grid = Grid::multistep};
+  EXPECT_THROW(build_walk(cosine, options), UsageError);
+  options.convention = Convention::k;
+  EXPECT_EQ(build_walk(cosine, options).steps.size(), 20);
+}
+
 }  // namespace
 }  // namespace darkroom

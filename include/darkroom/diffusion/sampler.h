@@ -89,9 +89,11 @@ struct SamplerInfo {
   std::string_view source;  ///< paper, diffusers class
   int order = 1;            ///< of its error; for several, the one it has by itself
   bool stochastic = false;  ///< adds noise unless its options turn that off
+  int calls = 1;            ///< of the network a step
   Grid grid = Grid::trained;
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
   Final final = Final::zero;
+  bool flow_from_one = false;        ///< WalkOptions::flow_from_one
   bool model_decides_final = false;  ///< the model's set_alpha_to_one, not the row, says where it ends
   LimitedEps limited_eps = LimitedEps::derived;  ///< what its reference does when x0 is clipped
   size_t memory = 0;                             ///< evaluations it looks back on
@@ -123,8 +125,8 @@ struct SamplerState {
   History history = {};
 };
 
-/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the same
-/// to the bit.
+/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the
+/// same to the bit.
 SamplerState sample_until(size_t end, const SamplerInfo& sampler, const Denoise& denoise, SamplerState state,
                           const Walk& walk, Noise& noise, const SamplerOptions& options,
                           const StepObserver& observer);

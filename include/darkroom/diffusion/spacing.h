@@ -43,7 +43,8 @@ using SigmaCurve = std::vector<double> (*)(const SigmaRange& range);
 enum class Rounding { none, nearest, down };
 
 /// One row per way to space the steps. The --schedule option, `darkroom list schedules` and the walk builder
-/// all read this table. A row has timesteps, or a curve, or neither: a list of timesteps.
+/// all read this table. A row has timesteps, or a curve, or neither: a list of timesteps,
+/// the steps of rectified flow.
 struct SpacingInfo {
   std::string_view name;
   std::vector<std::string_view> aliases;  ///< other programs' names for it
@@ -53,6 +54,7 @@ struct SpacingInfo {
   SigmaCurve curve = nullptr;
   bool ends_itself = false;   ///< the curve's last level is where the walk ends, not where a step starts
   bool needs_trained = true;  ///< the curve looks at the schedule's trained levels
+  bool flow = false;          ///< even steps on rectified flow, and for that alone
   Rounding rounding = Rounding::nearest;
   std::vector<std::string_view> options = {};  ///< it reads, by the names of the command line
 

@@ -64,6 +64,8 @@ struct WalkOptions {
   std::optional<double> sigma_min = {}, sigma_max = {};  ///< ends of a curve; none: the schedule's
   /// For the spacings that are a list: sigma/alpha without the final 0, or timesteps.
   std::vector<double> sigmas = {}, timesteps = {};
+  /// On rectified flow diffusers' UniPC starts the multistep grid at sigma 1, the others a timestep lower.
+  bool flow_from_one = false;
   std::vector<double> align_your_steps = {};  ///< SigmaRange::aligned; empty: the model has none
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "darkroom/diffusion/flow.h"
 #include "darkroom/diffusion/schedule.h"
 #include "darkroom/diffusion/spacing.h"
 
@@ -43,7 +44,8 @@ struct Manifest {
     std::vector<std::string> state;        ///< channels, rows, columns: "4", "h/8", "w/8"
     std::string prediction;                ///< epsilon, v, sample, flow
     std::string variance = "fixed_small";  ///< DDPM's
-    ScheduleSpec schedule;
+    ScheduleSpec schedule;                 ///< of kind "flow": its steps alone count
+    std::optional<FlowSpec> flow;          ///< rectified flow
     int64_t steps_offset = 0;
     bool set_alpha_to_one = true;
     /// Whose ends diffusers' sigma samplers give to karras and other curves: the model's own spacing.

@@ -37,6 +37,7 @@ struct Settings {
   std::string sampler, schedule;
   /// Of the schedule (see WalkOptions); none: its own, the model's.
   std::optional<double> rho, sigma_min, sigma_max;
+  std::optional<double> flow_shift;       ///< of rectified flow, in place of the model's; none: the model's
   std::vector<double> sigmas, timesteps;  ///< of the schedules that are a list
   std::string convention = "diffusers";   ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
