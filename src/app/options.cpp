@@ -81,6 +81,9 @@ struct GetField {
   nlohmann::json operator()(std::optional<T> Options::*field) const {
     return options.*field ? nlohmann::json(*(options.*field)) : nlohmann::json();
   }
+  nlohmann::json operator()(std::vector<double> Options::*field) const {
+    return (options.*field).empty() ? nlohmann::json() : nlohmann::json(options.*field);
+  }
 };
 
 }  // namespace
