@@ -13,20 +13,27 @@ double shifted(const FlowSchedule& schedule, double u) {
   return schedule.shift * u / (1 + (schedule.shift - 1) * u);
 }
 
-// Of u, before the shift.
+// Of u, before the shift. Written as numpy's linspace computes it, on whose last place the whole timestep
+// that diffusers tells the network depends.
+double evenly(double first, double last, int64_t i, int64_t intervals) {
+  if (intervals == 0) return first;
+  return i == intervals ? last
+                        : static_cast<double>(i) * ((last - first) / static_cast<double>(intervals)) + first;
+}
+
 std::vector<double> even_grid(const FlowSchedule& schedule, const WalkOptions& options) {
-  const double lowest = 1 / static_cast<double>(schedule.steps), count = static_cast<double>(options.steps);
-  double first = 1, last = lowest, intervals = count - 1;
-  if (options.grid == Grid::multistep && options.convention == Convention::diffusers) {
-    intervals = count;
-    if (!options.flow_from_one) first = 1 - lowest, last = 0;
-  } else if (schedule.trained_shifted && options.convention == Convention::diffusers) {
-    // diffusers shifts the lowest trained sigma once more with the rest of the grid (its issue #13243).
-    last = shifted(schedule, lowest);
-  }
+  const bool diffusers = options.convention == Convention::diffusers;
+  const bool multistep = options.grid == Grid::multistep && diffusers;
+  double lowest = 1 / static_cast<double>(schedule.steps);
+  // diffusers shifts the lowest trained sigma once more with the rest of the grid (its issue #13243).
+  if (schedule.trained_shifted && diffusers && !multistep) lowest = shifted(schedule, lowest);
   std::vector<double> grid;
-  for (int64_t i = 0; i < options.steps; ++i)
-    grid.push_back(std::lerp(first, last, intervals > 0 ? static_cast<double>(i) / intervals : 0));
+  for (int64_t i = 0; i < options.steps; ++i) {
+    if (multistep && !options.flow_from_one)
+      grid.push_back(1 - evenly(1, lowest, options.steps - i, options.steps));
+    else
+      grid.push_back(evenly(1, lowest, i, multistep ? options.steps : options.steps - 1));
+  }
   return grid;
 }
 
