@@ -178,6 +178,7 @@ std::span<const SamplerInfo> samplers() {
                   .source = "Zhao et al. 2302.04867; diffusers UniPCMultistepScheduler",
                   .order = 2,
                   .grid = Grid::multistep,
+                  .flow_from_one = true,
                   .memory = 3,
                   .options = {"solver-order", "solver-type", "lower-order-final"},
                   .solver_types = {SolverType::bh2, SolverType::bh1},
