@@ -99,14 +99,16 @@ std::vector<ordered_json> model_rows() {
 }
 
 std::string sampler_table(const std::vector<ordered_json>& rows) {
-  return table(
-      rows,
-      {{"NAME", name_of},
-       {"ORDER", [](const ordered_json& row) { return row["order"].dump(); }},
-       {"CALLS A STEP", [](const ordered_json& row) { return row["calls_per_step"].dump(); }},
-       {"NOISE", [](const ordered_json& row) -> std::string { return row["deterministic"] ? "no" : "yes"; }},
-       {"WHAT IT IS", summary_of}},
-      names_and_source);
+  return table(rows,
+               {{"NAME", name_of},
+                {"ORDER", [](const ordered_json& row) { return row["order"].dump(); }},
+                {"CALLS A STEP", [](const ordered_json& row) { return row["calls_per_step"].dump(); }},
+                {"NOISE",
+                 [](const ordered_json& row) -> std::string {
+                   return row["deterministic"].get<bool>() ? "no" : "yes";
+                 }},
+                {"WHAT IT IS", summary_of}},
+               names_and_source);
 }
 
 std::string schedule_table(const std::vector<ordered_json>& rows) {
