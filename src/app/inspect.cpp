@@ -6,7 +6,6 @@
 #include "app/naming.h"
 #include "app/numbers.h"
 #include "darkroom/base/error.h"
-#include "darkroom/base/nearest.h"
 #include "darkroom/data/safetensors.h"
 #include "darkroom/image/png.h"
 #include "darkroom/model/pipeline.h"
@@ -74,41 +73,12 @@ std::string inspect_model(const fs::path& folder) {
   return text + row("memory", bytes_text(bytes) + " for one picture of that size at fp32");
 }
 
-// A damaged model must not hide the sound ones.
-std::string summary_of(const fs::path& folder) {
-  try {
-    return read_manifest(folder).summary;
-  } catch (const ModelError& error) {
-    return std::string("unusable: ") + error.what();
-  }
-}
-
 }  // namespace
 
 std::string inspect(const std::string& target) {
   if (is_png_name(target)) return inspect_png(target);
   if (target.ends_with(".safetensors")) return inspect_safetensors(target);
   return inspect_model(find_model(target, model_search_path()));
-}
-
-std::string list(const std::string& what) {
-  std::string text;
-  if (what == "samplers") {
-    for (const SamplerInfo& sampler : samplers())
-      text += row(std::string(sampler.name),
-                  std::string(sampler.summary) + " (" + std::string(sampler.source) +
-                      (sampler.aliases.empty() ? "" : "; also called " + joined(sampler.aliases)) + ")");
-  } else if (what == "schedules") {
-    for (const SpacingInfo& spacing : spacings())
-      text += row(std::string(spacing.name),
-                  std::string(spacing.summary) + " (" + std::string(spacing.source) + ")");
-  } else if (what == "models") {
-    for (const fs::path& folder : installed_models(model_search_path()))
-      text += row(folder.filename(), summary_of(folder) + " (" + folder.string() + ")");
-  } else {
-    throw UsageError(unknown_name("list", what, {"samplers", "schedules", "models"}));
-  }
-  return text;
 }
 
 }  // namespace darkroom

@@ -8,7 +8,4 @@ namespace darkroom {
 /// for people. `target` is a file, a model's folder or the name of an installed model.
 std::string inspect(const std::string& target);
 
-/// The samplers, schedules or models there are, one a line. Throws UsageError for another word.
-std::string list(const std::string& what);
-
 }  // namespace darkroom

@@ -11,6 +11,7 @@
 #include "app/command_line.h"
 #include "app/console.h"
 #include "app/inspect.h"
+#include "app/list.h"
 #include "app/run.h"
 #include "app/signals.h"
 
@@ -42,7 +43,9 @@ ExitCode dispatch(const std::string& program, const std::vector<std::string>& wo
     return ExitCode::success;
   }
   if (!words.empty() && words.front() == "list") {
-    print(list(argument_of(words, "samplers, schedules or models")));
+    std::vector<std::string> rest = words;
+    const bool json = std::erase(rest, "--json") > 0;
+    print(list(argument_of(rest, "samplers, schedules or models"), json));
     return ExitCode::success;
   }
   if (!words.empty() && words.front() == "inspect") {

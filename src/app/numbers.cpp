@@ -1,5 +1,6 @@
 #include "app/numbers.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -33,6 +34,16 @@ int64_t parse_integer(std::string_view what, std::string_view text, int64_t low,
 
 double parse_number(std::string_view what, std::string_view text, double low, double high) {
   return parse(what, text, low, high, "a number");
+}
+
+std::vector<double> parse_numbers(std::string_view what, std::string_view text, double low, double high) {
+  std::vector<double> numbers;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    numbers.push_back(parse_number(what, text.substr(start, comma - start), low, high));
+    start = comma + 1;
+  }
+  return numbers;
 }
 
 std::string number_text(double value) {

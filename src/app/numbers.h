@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace darkroom {
 
@@ -12,6 +13,9 @@ int64_t parse_integer(std::string_view what, std::string_view text, int64_t low,
 
 /// A finite number in [low, high], read as parse_integer reads.
 double parse_number(std::string_view what, std::string_view text, double low, double high);
+
+/// "14.6,7.1,0.5": one or more, each as parse_number reads it.
+std::vector<double> parse_numbers(std::string_view what, std::string_view text, double low, double high);
 
 /// The shortest decimal text that reads back as the same number: "7.5", "30".
 std::string number_text(double value);

@@ -60,6 +60,14 @@ struct SetField {
     options.*field = option.choices ? chosen(option, text, what) : text;
   }
   void operator()(std::optional<std::string> Options::*field) const { options.*field = text; }
+  // A list is the schedule of its name, and says how many steps there are.
+  void operator()(std::vector<double> Options::*field) const {
+    std::vector<double> list = parse_numbers(what, text, option.low, option.high);
+    if (option.name == "sigmas" && list.back() == 0) list.pop_back();  // where every walk ends
+    options.schedule = option.name;
+    options.steps = static_cast<int64_t>(list.size());
+    options.*field = std::move(list);
+  }
 };
 
 struct GetField {
@@ -72,6 +80,9 @@ struct GetField {
   template <typename T>
   nlohmann::json operator()(std::optional<T> Options::*field) const {
     return options.*field ? nlohmann::json(*(options.*field)) : nlohmann::json();
+  }
+  nlohmann::json operator()(std::vector<double> Options::*field) const {
+    return (options.*field).empty() ? nlohmann::json() : nlohmann::json(options.*field);
   }
 };
 

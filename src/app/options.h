@@ -58,9 +58,9 @@ enum class Scope {
 /// One row of the option table, which the command line, --help, configuration files, prompt files and the
 /// record in the picture all read.
 struct Option {
-  using Field =
-      std::variant<bool Options::*, int64_t Options::*, double Options::*, std::optional<double> Options::*,
-                   std::string Options::*, std::optional<std::string> Options::*>;
+  using Field = std::variant<bool Options::*, int64_t Options::*, double Options::*,
+                             std::optional<double> Options::*, std::string Options::*,
+                             std::optional<std::string> Options::*, std::vector<double> Options::*>;
 
   std::string name;  ///< "cfg-scale": --cfg-scale; "cfg_scale" in JSON
   char letter;       ///< 'W': -W; 0: none

@@ -1,5 +1,6 @@
 #include "app/prompt_file.h"
 
+#include <algorithm>
 #include <map>
 
 #include "app/csv.h"
@@ -13,8 +14,14 @@ namespace {
 
 using nlohmann::json;
 
-/// What a JSON value says, as it would be typed. Throws UsageError for a list or an object.
+/// What a JSON value says, as it would be typed. Throws UsageError for an object or a list but of numbers.
 std::string typed(const json& value, const std::string& key) {
+  const auto number = [](const json& item) { return item.is_number(); };
+  if (value.is_array() && std::all_of(value.begin(), value.end(), number)) {
+    std::string list;
+    for (const json& item : value) list += (list.empty() ? "" : ",") + item.dump();
+    return list;
+  }
   if (value.is_structured())
     throw UsageError(key + ": " + value.dump().substr(0, 40) + " is neither a text nor a number");
   return value.is_string() ? value.get<std::string>() : value.dump();

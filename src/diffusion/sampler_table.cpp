@@ -115,6 +115,7 @@ std::span<const SamplerInfo> samplers() {
                   .source = "Karras et al. 2206.00364, alg. 1; diffusers HeunDiscreteScheduler; k-diffusion "
                             "sample_heun",
                   .order = 2,
+                  .calls = 2,
                   .grid = Grid::sigma,
                   .options = {"s-churn", "s-tmin", "s-tmax", "s-noise"},
                   .step = heun},
@@ -242,6 +243,7 @@ std::span<const SamplerInfo> samplers() {
                   .source = "Zhao et al. 2302.04867; diffusers UniPCMultistepScheduler",
                   .order = 2,
                   .grid = Grid::multistep,
+                  .flow_from_one = true,
                   .memory = 3,
                   .options = {"solver-order", "solver-type", "lower-order-final"},
                   .solver_types = {SolverType::bh2, SolverType::bh1},

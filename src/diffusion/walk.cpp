@@ -6,6 +6,7 @@
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
+#include "diffusion/lists.h"
 
 namespace darkroom {
 namespace {
@@ -34,11 +35,14 @@ double rounded(double timestep, Rounding rounding) {
   return rounding == Rounding::down ? std::trunc(timestep) : timestep;
 }
 
-std::vector<double> trained_timesteps(const NoiseSchedule& schedule, const WalkOptions& options) {
+std::vector<double> timesteps_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   if (options.grid == Grid::consistency)
     return consistency_timesteps(schedule.size(), options.original_steps, options.steps);
-  return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
-                          options.steps_offset);
+  if (options.spacing->timesteps)
+    return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
+                            options.steps_offset);
+  check_list("--timesteps", options.timesteps, 0, static_cast<double>(schedule.size() - 1));
+  return options.timesteps;
 }
 
 // Levels between the grid's, whose timesteps no reference rounds.
@@ -48,18 +52,23 @@ std::function<Level(double)> level_between(const NoiseSchedule& schedule, Level 
 
 // DDPM, DDIM, PNDM and consistency models: trained timesteps with their exact levels.
 Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
-  if (!options.spacing->timesteps)
+  if (options.spacing->curve)
     throw UsageError(
         "schedule '" + std::string(options.spacing->name) +
         "' chooses noise levels between the trained timesteps, which this sampler does not visit; "
         "use leading, trailing or linspace");
-  const std::vector<double> timesteps = trained_timesteps(schedule, options);
+  const std::vector<double> timesteps = timesteps_of(schedule, options);
+  for (const double t : timesteps)
+    if (t != std::trunc(t))
+      throw UsageError("--timesteps: " + text_of(t) +
+                       " lies between the trained timesteps, which are all that this sampler visits");
   const auto level = [&](double t) { return schedule.at(static_cast<int64_t>(t)); };
   const Level final = options.final == Final::zero ? Level{1, 0, 0} : schedule.at(0);
   Walk walk;
   for (size_t i = 0; i < timesteps.size(); ++i) {
     double previous = timesteps[i] - static_cast<double>(schedule.size() / options.steps);
-    if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
+    if (options.previous == Previous::next || !options.spacing->timesteps)
+      previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
     walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
   }
   walk.level_at = level_between(schedule, preserving);
@@ -75,13 +84,17 @@ struct Points {
 };
 
 SigmaRange range_of(const NoiseSchedule& schedule, const WalkOptions& options) {
-  const bool spaced_ends = options.grid == Grid::sigma && options.convention == Convention::diffusers;
-  if (!spaced_ends)
-    return {schedule.sigmas().back(), schedule.sigmas().front(), options.steps, schedule, options.rho};
-  const std::vector<double> base =
-      spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
-  return {schedule.sigma_at(base.front(), Interpolation::linear),
-          schedule.sigma_at(base.back(), Interpolation::linear), options.steps, schedule, options.rho};
+  SigmaRange range{schedule.sigmas().back(), schedule.sigmas().front(), options.steps, &schedule, options.rho,
+                   options.sigmas,           options.align_your_steps};
+  if (options.grid == Grid::sigma && options.convention == Convention::diffusers) {
+    const std::vector<double> base =
+        spaced_timesteps(options.base, options.grid, schedule.size(), options.steps, options.steps_offset);
+    range.high = schedule.sigma_at(base.front(), Interpolation::linear);
+    range.low = schedule.sigma_at(base.back(), Interpolation::linear);
+  }
+  range.high = options.sigma_max.value_or(range.high);
+  range.low = options.sigma_min.value_or(range.low);
+  return range;
 }
 
 Rounding rounding_of(const WalkOptions& options) {
@@ -91,31 +104,33 @@ Rounding rounding_of(const WalkOptions& options) {
   return karras ? Rounding::nearest : Rounding::none;
 }
 
-// Too many steps for a curve that takes or rounds to trained levels: a step of no length divides by zero.
-void check_descent(const std::vector<double>& sigmas, const WalkOptions& options) {
-  for (size_t i = 1; i < sigmas.size(); ++i)
-    if (sigmas[i] >= sigmas[i - 1])
-      throw UsageError(std::to_string(options.steps) + " steps are too many for the schedule '" +
-                       std::string(options.spacing->name) + "': two would start at the same noise level");
-}
-
 Interpolation interpolation_of(const WalkOptions& options) {
   return options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
 }
 
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
-  if (options.spacing->timesteps) {
+  if (!options.spacing->curve) {
     const Interpolation between = interpolation_of(options);
-    points.timesteps = spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(),
-                                        options.steps, options.steps_offset);
+    points.timesteps = timesteps_of(schedule, options);
     for (const double t : points.timesteps) points.sigmas.push_back(schedule.sigma_at(t, between));
     return points;
   }
+  // Published lists are rounded, so that their ends may lie a little beyond the schedule's.
+  if (options.spacing->reads("sigmas"))
+    check_list("--sigmas", options.sigmas, 1e-4, 1.01 * schedule.sigmas().back());
   points.sigmas = options.spacing->curve(range_of(schedule, options));
   check_descent(points.sigmas, options);
   for (const double sigma : points.sigmas)
     points.timesteps.push_back(rounded(schedule.timestep_of(sigma), rounding_of(options)));
+  // On the cosine schedule. diffusers looks a timestep up, finds the second of two equal ones and walks out
+  // of its list (its issue #12771).
+  const bool rounds = rounding_of(options) != Rounding::none;
+  if (rounds && points.timesteps.size() > 1 && points.timesteps[0] == points.timesteps[1])
+    throw UsageError(
+        "schedule '" + std::string(options.spacing->name) +
+        "' tells the network the same timestep at the first two steps, rounded as in diffusers; use "
+        "--convention k or another schedule");
   return points;
 }
 
@@ -127,7 +142,10 @@ Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   for (size_t i = 0; i < points.sigmas.size(); ++i)
     walk.steps.push_back({level(points.sigmas[i], points.timesteps[i]), {}});
   for (size_t i = 0; i + 1 < walk.steps.size(); ++i) walk.steps[i].to = walk.steps[i + 1].at;
-  walk.steps.back().to = level(options.final == Final::zero ? 0 : schedule.sigmas().front(), 0);
+  if (options.spacing->ends_itself)
+    walk.steps.pop_back();
+  else
+    walk.steps.back().to = level(options.final == Final::zero ? 0 : schedule.sigmas().front(), 0);
 
   const double start = points.sigmas.front();
   const bool leading =
@@ -149,6 +167,10 @@ Convention find_convention(std::string_view name) {
 }
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (options.spacing->flow)
+    throw UsageError(
+        "schedule '" + std::string(options.spacing->name) +
+        "' is for rectified flow; this model has trained noise levels: use leading, trailing or another");
   const bool trained = options.grid == Grid::trained || options.grid == Grid::consistency;
   return trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
 }

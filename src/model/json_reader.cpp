@@ -1,5 +1,6 @@
 #include "model/json_reader.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "darkroom/base/error.h"
@@ -62,6 +63,19 @@ std::vector<std::string> JsonReader::texts(const char* key) {
   if (!v.is_array() || !std::ranges::all_of(v, [](const json& e) { return e.is_string(); }))
     fail(key, "is no list of strings");
   return v.get<std::vector<std::string>>();
+}
+
+double JsonReader::positive(const char* key) {
+  const double value = number(key);
+  if (!(value > 0)) fail(key, "is " + std::to_string(value) + "; more than 0 is needed");
+  return value;
+}
+
+std::string JsonReader::one_of(const char* key, const std::vector<std::string>& allowed) {
+  const std::string word = text(key);
+  if (std::ranges::find(allowed, word) == allowed.end())
+    fail(key, "is an " + unknown_name("word", word, allowed));
+  return word;
 }
 
 std::vector<double> JsonReader::numbers(const char* key) {

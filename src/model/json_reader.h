@@ -19,7 +19,9 @@ class JsonReader {
   std::string text(const char* key);
   int64_t integer(const char* key, int64_t low, int64_t high);
   double number(const char* key);
+  double positive(const char* key);  ///< above 0
   bool boolean(const char* key);
+  std::string one_of(const char* key, const std::vector<std::string>& allowed);
   std::vector<std::string> texts(const char* key);
   std::vector<double> numbers(const char* key);
   JsonReader object(const char* key);

@@ -11,6 +11,7 @@
 #include "darkroom/diffusion/prediction.h"
 #include "darkroom/diffusion/sampler.h"
 #include "model/json_reader.h"
+#include "model/schedule_reader.h"
 
 namespace darkroom {
 namespace {
@@ -39,13 +40,6 @@ std::string hash(JsonReader& reader) {
   return text;
 }
 
-std::string one_of(JsonReader& reader, const char* key, const std::vector<std::string>& allowed) {
-  const std::string text = reader.text(key);
-  if (std::ranges::find(allowed, text) == allowed.end())
-    reader.fail(key, "is an " + unknown_name("word", text, allowed));
-  return text;
-}
-
 Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
   const std::vector<std::string> precisions = {"fp32", "bf16", "fp16"};
   Manifest::Network network;
@@ -55,7 +49,7 @@ Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
   if (network.inputs.empty()) reader.fail("inputs", "is empty");
   network.outputs = reader.texts("outputs");
   if (network.outputs.empty()) reader.fail("outputs", "is empty");
-  network.stored_precision = one_of(reader, "stored_precision", precisions);
+  network.stored_precision = reader.one_of("stored_precision", precisions);
   if (reader.has("precisions")) network.precisions = reader.texts("precisions");
   for (const std::string& precision : network.precisions)
     if (std::ranges::find(precisions, precision) == precisions.end())
@@ -69,10 +63,10 @@ Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
 
 Manifest::Tokenizer read_tokenizer(JsonReader& reader, const fs::path& folder) {
   Manifest::Tokenizer tokenizer;
-  tokenizer.kind = one_of(reader, "kind", {"clip-bpe", "sentencepiece"});
+  tokenizer.kind = reader.one_of("kind", {"clip-bpe", "sentencepiece"});
   tokenizer.file = file_name(reader, folder);
   tokenizer.sha256 = hash(reader);
-  if (reader.has("pad")) tokenizer.pad = one_of(reader, "pad", {"end", "zero"});
+  if (reader.has("pad")) tokenizer.pad = reader.one_of("pad", {"end", "zero"});
   tokenizer.length = reader.integer("length", 2, 4096);
   reader.finish();
   return tokenizer;
@@ -93,26 +87,9 @@ Manifest::Conditioning read_conditioning(JsonReader& reader, const Manifest& man
   conditioning.tokenizer = reader.text("tokenizer");
   if (!manifest.tokenizers.contains(conditioning.tokenizer))
     reader.fail("tokenizer", "names '" + conditioning.tokenizer + "', which is none of the tokenizers");
-  if (reader.has("empty")) conditioning.empty = one_of(reader, "empty", {"encode", "zeros"});
+  if (reader.has("empty")) conditioning.empty = reader.one_of("empty", {"encode", "zeros"});
   reader.finish();
   return conditioning;
-}
-
-ScheduleSpec read_schedule(JsonReader reader) {
-  ScheduleSpec schedule;
-  schedule.kind = one_of(reader, "kind", schedule_kinds());
-  if (reader.has("beta_start")) schedule.beta_start = reader.number("beta_start");
-  if (reader.has("beta_end")) schedule.beta_end = reader.number("beta_end");
-  if (reader.has("steps")) schedule.steps = reader.integer("steps", 1, 1'000'000);
-  if (reader.has("betas")) schedule.betas = reader.numbers("betas");
-  if (reader.has("zero_terminal_snr")) schedule.zero_terminal_snr = reader.boolean("zero_terminal_snr");
-  reader.finish();
-  try {
-    NoiseSchedule{schedule};
-  } catch (const ModelError& error) {
-    reader.fail("kind", std::string("makes no schedule: ") + error.what());
-  }
-  return schedule;
 }
 
 template <class Find>
@@ -145,15 +122,9 @@ void check_state(const JsonReader& reader, const std::vector<std::string>& state
     reader.fail("state", "must be like [\"4\", \"h/8\", \"w/8\"]: channels, height and width over a count");
 }
 
-double positive(JsonReader& reader, const char* key) {
-  const double value = reader.number(key);
-  if (!(value > 0)) reader.fail(key, "is " + std::to_string(value) + "; more than 0 is needed");
-  return value;
-}
-
 Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
   Manifest::Stage stage;
-  stage.kind = one_of(reader, "kind", {"diffusion"});
+  stage.kind = reader.one_of("kind", {"diffusion"});
   stage.denoiser = reader.text("denoiser");
   const Manifest::Network& denoiser = network_named(reader, "denoiser", manifest);
   for (const std::string& role : denoiser.inputs) {
@@ -167,16 +138,18 @@ Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
   check_state(reader, stage.state);
   stage.prediction = known(reader, "prediction", find_prediction_type);
   if (reader.has("variance")) stage.variance = known(reader, "variance", find_variance);
-  stage.schedule = read_schedule(reader.object("schedule"));
+  read_schedule(reader.object("schedule"), stage);
   if (reader.has("steps_offset"))
     stage.steps_offset = reader.integer("steps_offset", 0, stage.schedule.steps - 1);
   if (reader.has("set_alpha_to_one")) stage.set_alpha_to_one = reader.boolean("set_alpha_to_one");
-  if (reader.has("clip_sample")) stage.clip_sample = positive(reader, "clip_sample");
+  if (reader.has("align_your_steps") && !stage.flow)
+    read_align_your_steps(reader.object("align_your_steps"), stage);
+  if (reader.has("clip_sample")) stage.clip_sample = reader.positive("clip_sample");
   if (reader.has("thresholding")) {
     JsonReader threshold = reader.object("thresholding");
-    stage.threshold_ratio = positive(threshold, "ratio");
+    stage.threshold_ratio = threshold.positive("ratio");
     if (*stage.threshold_ratio > 1) threshold.fail("ratio", "is over 1");
-    stage.threshold_max = positive(threshold, "max");
+    stage.threshold_max = threshold.positive("max");
     threshold.finish();
   }
   reader.finish();

@@ -17,10 +17,18 @@ void check_size(const char* what, int64_t pixels, int64_t factor) {
   throw UsageError(message);
 }
 
-void refuse_unread(const SamplerInfo& sampler, std::string_view option, bool given) {
-  if (given && !sampler.reads(option))
-    throw UsageError("--" + std::string(option) + " has no effect on sampler '" + std::string(sampler.name) +
+// `row` is a sampler or a schedule.
+template <class Row>
+void refuse_unread(const char* kind, const Row& row, std::string_view option, bool given) {
+  if (given && !row.reads(option))
+    throw UsageError("--" + std::string(option) + " has no effect on " + kind + " '" + std::string(row.name) +
                      "'");
+}
+
+std::vector<int64_t> state_shape(const Manifest::Stage& stage, const Settings& settings) {
+  const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
+  return {count(stage.state[0]), settings.height / count(stage.state[1]),
+          settings.width / count(stage.state[2])};
 }
 
 void check_part(const Settings& settings, int64_t steps) {
@@ -36,10 +44,10 @@ void check_part(const Settings& settings, int64_t steps) {
 }
 
 void check_solver(const SamplerInfo& sampler, const Settings& settings) {
-  refuse_unread(sampler, "solver-order", settings.solver_order != 0);
-  refuse_unread(sampler, "solver-type", settings.solver_type != "auto");
-  refuse_unread(sampler, "lower-order-final", settings.lower_order_final != "auto");
-  refuse_unread(sampler, "euler-at-final", settings.euler_at_final);
+  refuse_unread("sampler", sampler, "solver-order", settings.solver_order != 0);
+  refuse_unread("sampler", sampler, "solver-type", settings.solver_type != "auto");
+  refuse_unread("sampler", sampler, "lower-order-final", settings.lower_order_final != "auto");
+  refuse_unread("sampler", sampler, "euler-at-final", settings.euler_at_final);
   if (settings.solver_order > sampler.highest_order)
     throw UsageError("--solver-order " + std::to_string(settings.solver_order) + ": sampler '" +
                      std::string(sampler.name) + "' has orders 1 to " +
@@ -52,6 +60,22 @@ void check_solver(const SamplerInfo& sampler, const Settings& settings) {
   if (!std::ranges::count(sampler.solver_types, find_solver_type(settings.solver_type)))
     throw UsageError("--solver-type " + settings.solver_type + ": sampler '" + std::string(sampler.name) +
                      "' has " + allowed);
+}
+
+void check_schedule(const Settings& settings) {
+  const SpacingInfo& spacing = find_spacing(settings.schedule);
+  const auto refuse = [&](std::string_view option, bool given) {
+    refuse_unread("schedule", spacing, option, given);
+  };
+  refuse("rho", settings.rho.has_value());
+  refuse("sigma-min", settings.sigma_min.has_value());
+  refuse("sigma-max", settings.sigma_max.has_value());
+  refuse("sigmas", !settings.sigmas.empty());
+  refuse("timesteps", !settings.timesteps.empty());
+  const auto listed = static_cast<int64_t>(std::max(settings.sigmas.size(), settings.timesteps.size()));
+  if (listed > 0 && settings.steps != listed)
+    throw UsageError("--steps " + std::to_string(settings.steps) + ", but --" + settings.schedule +
+                     " lists " + std::to_string(listed));
 }
 
 }  // namespace
@@ -78,26 +102,30 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   check_size("height", settings.height, manifest.output.factor);
 
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  refuse_unread(sampler, "eta", settings.eta.has_value());
-  refuse_unread(sampler, "s-noise", settings.s_noise.has_value());
-  refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
-  refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
-  refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
+  const auto refuse = [&](std::string_view option, bool given) {
+    refuse_unread("sampler", sampler, option, given);
+  };
+  refuse("eta", settings.eta.has_value());
+  refuse("s-noise", settings.s_noise.has_value());
+  refuse("s-churn", settings.s_churn.has_value());
+  refuse("s-tmin", settings.s_tmin.has_value());
+  refuse("s-tmax", settings.s_tmax.has_value());
+  refuse("rtol", settings.rtol.has_value());
+  refuse("atol", settings.atol.has_value());
+  refuse("snr", settings.snr.has_value());
+  refuse("corrector-steps", settings.corrector_steps != Settings().corrector_steps);
+  refuse("original-steps", settings.original_steps != Settings().original_steps);
+  refuse("variance", settings.variance != stage.variance);
+  refuse("prev", settings.prev != "diffusers");
   check_solver(sampler, settings);
-  refuse_unread(sampler, "rtol", settings.rtol.has_value());
-  refuse_unread(sampler, "atol", settings.atol.has_value());
-  refuse_unread(sampler, "snr", settings.snr.has_value());
-  refuse_unread(sampler, "corrector-steps", settings.corrector_steps != Settings().corrector_steps);
-  refuse_unread(sampler, "original-steps", settings.original_steps != Settings().original_steps);
-  refuse_unread(sampler, "variance", settings.variance != stage.variance);
-  refuse_unread(sampler, "prev", settings.prev != "diffusers");
+  check_schedule(settings);
+  if (settings.flow_shift && !stage.flow)
+    throw UsageError("--flow-shift is for rectified flow models, which this is not");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
     throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
-  if (const SpacingInfo& spacing = find_spacing(settings.schedule); settings.rho && !spacing.reads("rho"))
-    throw UsageError("--rho has no effect on schedule '" + std::string(spacing.name) + "'");
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));
@@ -110,20 +138,30 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  Walk walk = build_walk(
-      NoiseSchedule(stage.schedule),
-      {.spacing = &find_spacing(settings.schedule),
-       .steps = settings.steps,
-       .steps_offset = stage.steps_offset,
-       .grid = sampler.grid,
-       .original_steps = settings.original_steps,
-       .rounds_karras = sampler.rounds_karras,
-       .previous = settings.prev == "next" ? Previous::next : sampler.previous,
-       .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
-       .convention = find_convention(settings.convention),
-       .base = stage.base_spacing,
-       .rho = settings.rho});
-  return sampler.at_once ? at_once(std::move(walk)) : walk;
+  const WalkOptions options = {
+      .spacing = &find_spacing(settings.schedule),
+      .steps = settings.steps,
+      .steps_offset = stage.steps_offset,
+      .grid = sampler.grid,
+      .original_steps = settings.original_steps,
+      .rounds_karras = sampler.rounds_karras,
+      .previous = settings.prev == "next" ? Previous::next : sampler.previous,
+      .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
+      .convention = find_convention(settings.convention),
+      .base = stage.base_spacing,
+      .rho = settings.rho,
+      .sigma_min = settings.sigma_min,
+      .sigma_max = settings.sigma_max,
+      .sigmas = settings.sigmas,
+      .timesteps = settings.timesteps,
+      .flow_from_one = sampler.flow_from_one,
+      .align_your_steps = stage.align_your_steps};
+  const auto whole = [&](Walk walk) { return sampler.at_once ? at_once(std::move(walk)) : walk; };
+  if (!stage.flow) return whole(build_walk(NoiseSchedule(stage.schedule), options));
+  const std::vector<int64_t> shape = state_shape(stage, settings);
+  return whole(build_walk(
+      make_flow_schedule(*stage.flow, stage.schedule.steps, shape[1], shape[2], settings.flow_shift),
+      options));
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
@@ -158,7 +196,8 @@ OutputKind output_kind(const Manifest::Stage& stage) {
 
 Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, const Walk& walk,
                     BranchedDenoiser denoiser) {
-  Denoise denoise = unit_variance(guidance_of(settings, stage, walk, std::move(denoiser)));
+  Denoise denoise = guidance_of(settings, stage, walk, std::move(denoiser));
+  if (!stage.flow) denoise = unit_variance(std::move(denoise));
   // CFG++ is an eps of its own, which limiting x0 must not undo.
   const LimitedEps limited_eps =
       settings.cfg_pp ? LimitedEps::kept : find_sampler(settings.sampler).limited_eps;
@@ -170,10 +209,7 @@ Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, cons
 }
 
 std::vector<int64_t> latent_shape(const Manifest& manifest, const Settings& settings) {
-  const Manifest::Stage& stage = manifest.stages.front();
-  const auto count = [](const std::string& size) { return std::stoll(size.substr(size.find('/') + 1)); };
-  return {count(stage.state[0]), settings.height / count(stage.state[1]),
-          settings.width / count(stage.state[2])};
+  return state_shape(manifest.stages.front(), settings);
 }
 
 }  // namespace darkroom

@@ -50,5 +50,11 @@ TEST(Numbers, PrintsThemAsPeopleWriteThem) {
   EXPECT_EQ(duration_text(3600 + 62), "1:01:02");
 }
 
+TEST(Numbers, ReadsLists) {
+  EXPECT_EQ(parse_numbers("--sigmas", "14.6,7,0", 0, 100), (std::vector<double>{14.6, 7, 0}));
+  for (const char* text : {"", "1,", ",1", "1,,2", "1,x", "1;2", "1,101"})
+    EXPECT_THROW(parse_numbers("--sigmas", text, 0, 100), UsageError) << text;
+}
+
 }  // namespace
 }  // namespace darkroom

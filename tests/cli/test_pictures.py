@@ -135,10 +135,24 @@ def test_inspect_and_list(darkroom):
     darkroom.make("a fig", "-o", "x.png")
     assert "a fig" in darkroom.run("inspect", "x.png").out
     assert "multiples of 2" in darkroom.run("inspect", "tiny").out
-    assert "ddpm" in darkroom.run("list", "samplers").out
+    assert "did you mean 'models'" in darkroom.run("list", "model").err
+
+
+def test_lists(darkroom):
+    samplers = darkroom.run("list", "samplers").out.splitlines()
+    heun = next(line for line in samplers if line.startswith("heun "))
+    assert heun.split()[:4] == ["heun", "2", "2", "no"]
+    assert len({len(line) - len(line.lstrip()) for line in samplers[2::2]}) == 1  # aliases and sources below the summary
     assert "trailing" in darkroom.run("list", "schedules").out
     assert "tiny" in darkroom.run("list", "models").out
-    assert "did you mean 'models'" in darkroom.run("list", "model").err
+
+
+def test_lists_as_data(darkroom):
+    rows = {what: [json.loads(line) for line in darkroom.run("list", what, "--json").out.splitlines()] for what in ("samplers", "schedules", "models")}
+    ddim = next(row for row in rows["samplers"] if row["name"] == "ddim")
+    assert ddim["aliases"] == ["DDIMScheduler"] and ddim["deterministic"] and "eta" in ddim["options"]
+    assert {"karras", "beta", "flow"} <= {row["name"] for row in rows["schedules"]}
+    assert "tiny" in {row["name"] for row in rows["models"]}
 
 
 def test_help_and_version(darkroom):

@@ -11,7 +11,7 @@ def pixels(darkroom, name):
     return numpy.asarray(Image.open(darkroom.folder / name))
 
 
-@pytest.mark.parametrize("sampler", ["euler_a", "dpm++2m"])  # all of them: tests/diffusion/resume_test.cpp
+@pytest.mark.parametrize("sampler", ["euler_a", "dpm++2m"])  # all of them: tests/diffusion/every_sampler_test.cpp
 def test_a_walk_that_was_stopped_goes_on_to_the_same_picture(darkroom, sampler):
     words = ["--sampler", sampler, "--steps", "5", "-s", "3", "a cat"]
     assert darkroom.make(*words, "-o", "whole.png").code == 0

@@ -57,6 +57,24 @@ TEST_F(ManifestTest, ReadsEveryKey) {
   EXPECT_EQ(m.defaults.sampler, "ddim");
 }
 
+TEST_F(ManifestTest, ReadsRectifiedFlowAndAlignYourSteps) {
+  EXPECT_EQ(fault_after([](json& j) {
+              j["stages"][0]["schedule"] = {
+                  {"kind", "flow"}, {"shift_terminal", 0.1}, {"dynamic", {{"kind", "linear"}}}};
+            }),
+            "");
+  const Manifest flow = read_manifest(folder_.path());
+  EXPECT_EQ(flow.stages[0].flow->terminal, 0.1);
+  EXPECT_FALSE(flow.stages[0].flow->dynamic->exponential);
+  EXPECT_EQ(fault_after([](json& j) {
+              j["stages"][0]["align_your_steps"] = {{"timesteps", {999, 500, 24}}};
+            }),
+            "");
+  const std::vector<double> levels = read_manifest(folder_.path()).stages[0].align_your_steps;
+  ASSERT_EQ(levels.size(), 4);  // and the lowest trained level
+  EXPECT_GT(levels[2], levels[3]);
+}
+
 TEST_F(ManifestTest, NamesTheKeyAtFault) {
   struct Case {
     std::function<void(json&)> change;
@@ -65,6 +83,18 @@ TEST_F(ManifestTest, NamesTheKeyAtFault) {
   const std::vector<Case> cases = {
       {[](json& j) { j["format"] = 2; }, "format is 2"},
       {[](json& j) { j.erase("name"); }, "name is missing"},
+      {[](json& j) {
+         j["stages"][0]["align_your_steps"] = {{"sigmas", {5, 5, 1}}};
+       },
+       "align_your_steps.sigmas does not descend"},
+      {[](json& j) {
+         j["stages"][0]["schedule"] = {{"kind", "flow"}, {"shift", 0}};
+       },
+       "schedule.shift is 0"},
+      {[](json& j) {
+         j["stages"][0]["schedule"] = {{"kind", "flow"}, {"beta_start", 1}};
+       },
+       "beta_start is no key"},
       {[](json& j) { j["colour"] = 1; }, "colour is no key"},
       {[](json& j) { j["networks"]["unet"]["typo"] = 1; }, "networks.unet.typo is no key"},
       {[](json& j) { j["networks"]["unet"]["file"] = "other.pt"; }, "networks.unet.file names 'other.pt'"},

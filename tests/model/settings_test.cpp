@@ -42,6 +42,20 @@ TEST(Settings, ThatCannotBeAreRefusedWithTheReason) {
       {[](Settings& s) { s.schedule = "leadin"; }, "did you mean 'leading'"},
       {[](Settings& s) { s.steps = 1001; }, "1001 steps; this model allows 1 to 1000"},
       {[](Settings& s) { s.steps = 1000; }, "would start at timestep 1000"},  // leading, with an offset of 1
+      {[](Settings& s) { s.rho = 5; }, "--rho has no effect on schedule 'leading'"},
+      {[](Settings& s) { s.sampler = "euler", s.schedule = "simple", s.sigma_min = 0.1; },
+       "--sigma-min has no effect on schedule 'simple'"},
+      {[](Settings& s) {
+         s.sigmas = {2, 1};
+       },
+       "--sigmas has no effect on schedule 'leading'"},
+      {[](Settings& s) {
+         s.schedule = "timesteps", s.timesteps = {700, 300}, s.steps = 3;
+       },
+       "--steps 3, but --timesteps lists 2"},
+      {[](Settings& s) { s.sampler = "euler", s.schedule = "align-your-steps"; },
+       "brings no align-your-steps levels"},
+      {[](Settings& s) { s.schedule = "karras"; }, "which this sampler does not visit"},
       {[](Settings& s) { s.sampler = "ddpm", s.eta = 0.5; }, "--eta has no effect on sampler 'ddpm'"},
       {[](Settings& s) { s.sampler = "ddpm", s.prev = "next"; }, "--prev has no effect on sampler 'ddpm'"},
       {[](Settings& s) { s.solver_order = 2; }, "--solver-order has no effect on sampler 'ddim'"},

@@ -48,10 +48,10 @@ struct SamplerOptions {
   bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
   std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
   double rtol = 1e-3, atol = 1e-3;  ///< adaptive: error allowed in a step, as a share of x and beside it
-  double h_init = 0.05;               ///< adaptive: the first step tried, in log(sigma/alpha)
+  double h_init = 0.05;             ///< adaptive: the first step tried, in log(sigma/alpha)
   double pcoeff = 0, icoeff = 1, dcoeff = 0;  ///< adaptive: of the controller of the step's length
-  double snr = 0.16;            ///< of a corrector's step: its length, as noise over score
-  int64_t corrector_steps = 1;  ///< after each step of a predictor
+  double snr = 0.16;                          ///< of a corrector's step: its length, as noise over score
+  int64_t corrector_steps = 1;                ///< after each step of a predictor
   Variance variance = Variance::fixed_small;
 };
 
@@ -104,10 +104,12 @@ struct SamplerInfo {
   bool at_once = false;     ///< chooses its own steps from the ends of the walk: at_once(Walk)
   bool stochastic = false;  ///< adds noise unless its options turn that off
   Draws draws = Draws::independent;
+  int calls = 1;  ///< of the network a step
   Grid grid = Grid::trained;
   bool rounds_karras = false;          ///< see WalkOptions
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
   Final final = Final::zero;
+  bool flow_from_one = false;        ///< WalkOptions::flow_from_one
   bool model_decides_final = false;  ///< the model's set_alpha_to_one, not the row, says where it ends
   LimitedEps limited_eps = LimitedEps::derived;  ///< what its reference does when x0 is clipped
   size_t memory = 0;                             ///< evaluations it looks back on

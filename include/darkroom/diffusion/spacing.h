@@ -36,18 +36,21 @@ std::vector<double> consistency_timesteps(int64_t train_steps, int64_t original_
 struct SigmaRange {
   double high, low;
   int64_t steps;
-  const NoiseSchedule& schedule;
-  std::optional<double> rho = {};  ///< bend of the curve; none: its own
+  const NoiseSchedule* schedule = nullptr;  ///< null on rectified flow, which has no trained levels
+  std::optional<double> rho = {};           ///< bend of the curve; none: its own
+  std::span<const double> listed = {};      ///< the levels themselves, without the final 0
+  std::span<const double> aligned = {};     ///< the model's align-your-steps levels, the last above 0
 };
 
-/// Descending sigma/alpha, without the final 0.
+/// Descending sigma/alpha, without the final 0. Throws UsageError for a step count the curve does not have.
 using SigmaCurve = std::vector<double> (*)(const SigmaRange& range);
 
 /// What diffusers' multistep classes do with the fractional timesteps that a curve's levels have.
 enum class Rounding { none, nearest, down };
 
 /// One row per way to space the steps. The --schedule option, `darkroom list schedules` and the walk builder
-/// all read this table. A row has either timesteps or a curve.
+/// all read this table. A row has timesteps, or a curve, or neither: a list of timesteps,
+/// the steps of rectified flow.
 struct SpacingInfo {
   std::string_view name;
   std::vector<std::string_view> aliases;  ///< other programs' names for it
@@ -55,6 +58,9 @@ struct SpacingInfo {
   std::string_view source;
   std::optional<Spacing> timesteps = {};
   SigmaCurve curve = nullptr;
+  bool ends_itself = false;   ///< the curve's last level is where the walk ends, not where a step starts
+  bool needs_trained = true;  ///< the curve looks at the schedule's trained levels
+  bool flow = false;          ///< even steps on rectified flow, and for that alone
   Rounding rounding = Rounding::nearest;
   std::vector<std::string_view> options = {};  ///< it reads, by the names of the command line
 

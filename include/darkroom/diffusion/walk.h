@@ -55,17 +55,24 @@ struct WalkOptions {
   int64_t steps_offset = 0;  ///< added to every timestep of leading spacing
   Grid grid = Grid::trained;
   int64_t original_steps = 50;  ///< of a consistency grid
-  bool rounds_karras = false;  ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
+  bool rounds_karras = false;   ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
   Previous previous = Previous::next;
   Final final = Final::zero;
   Convention convention = Convention::diffusers;
   /// The timesteps whose ends a sigma curve takes on diffusers' sigma grid, and which decide its start's
   /// scale.
   Spacing base = Spacing::linspace;
-  std::optional<double> rho = {};  ///< of curves that have one; none: the curve's own
+  std::optional<double> rho = {};                        ///< of curves that have one; none: the curve's own
+  std::optional<double> sigma_min = {}, sigma_max = {};  ///< ends of a curve; none: the schedule's
+  /// For the spacings that are a list: sigma/alpha without the final 0, or timesteps.
+  std::vector<double> sigmas = {}, timesteps = {};
+  /// On rectified flow diffusers' UniPC starts the multistep grid at sigma 1, the others a timestep lower.
+  bool flow_from_one = false;
+  std::vector<double> align_your_steps = {};  ///< SigmaRange::aligned; empty: the model has none
 };
 
-/// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.
+/// Throws UsageError as spaced_timesteps, where the spacing has no meaning on the grid, and for a list that
+/// does not descend or leaves the schedule.
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options);
 
 /// The walk from its first level to the last where there is noise, as one step, for samplers that choose

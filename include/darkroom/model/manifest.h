@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "darkroom/diffusion/flow.h"
 #include "darkroom/diffusion/schedule.h"
 #include "darkroom/diffusion/spacing.h"
 
@@ -43,11 +44,14 @@ struct Manifest {
     std::vector<std::string> state;        ///< channels, rows, columns: "4", "h/8", "w/8"
     std::string prediction;                ///< epsilon, v, sample, flow
     std::string variance = "fixed_small";  ///< DDPM's
-    ScheduleSpec schedule;
+    ScheduleSpec schedule;                 ///< of kind "flow": its steps alone count
+    std::optional<FlowSpec> flow;          ///< rectified flow
     int64_t steps_offset = 0;
     bool set_alpha_to_one = true;
     /// Whose ends diffusers' sigma samplers give to karras and other curves: the model's own spacing.
     Spacing base_spacing = Spacing::linspace;
+    /// Noise levels of the schedule align-your-steps, the last above 0; empty: the model has none.
+    std::vector<double> align_your_steps;
     std::optional<double> clip_sample;                     ///< range; none: no clipping
     std::optional<double> threshold_ratio, threshold_max;  ///< dynamic thresholding; wins over clipping
   };

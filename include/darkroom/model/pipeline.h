@@ -35,8 +35,11 @@ struct Settings {
   bool compose = false;         ///< the prompt may hold several: split_composition
   bool autoguided = false;      ///< by the pipeline's weaker model instead of a negative prompt
   std::string sampler, schedule;
-  std::optional<double> rho;             ///< of the schedule; none: its own
-  std::string convention = "diffusers";  ///< whose numbers: one of convention_names()
+  /// Of the schedule (see WalkOptions); none: its own, the model's.
+  std::optional<double> rho, sigma_min, sigma_max;
+  std::optional<double> flow_shift;       ///< of rectified flow, in place of the model's; none: the model's
+  std::vector<double> sigmas, timesteps;  ///< of the schedules that are a list
+  std::string convention = "diffusers";   ///< whose numbers: one of convention_names()
   /// Of the sampler (see SamplerOptions); none: its own.
   std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax, rtol, atol, snr;
   int64_t corrector_steps = 1, original_steps = 50;  ///< of 'pc'; of LCM and TCD
