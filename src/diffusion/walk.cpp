@@ -34,15 +34,21 @@ double rounded(double timestep, Rounding rounding) {
   return rounding == Rounding::down ? std::trunc(timestep) : timestep;
 }
 
-// DDPM, DDIM and PNDM: trained timesteps with their exact levels.
+std::vector<double> trained_timesteps(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (options.grid == Grid::consistency)
+    return consistency_timesteps(schedule.size(), options.original_steps, options.steps);
+  return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
+                          options.steps_offset);
+}
+
+// DDPM, DDIM, PNDM and consistency models: trained timesteps with their exact levels.
 Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   if (!options.spacing->timesteps)
     throw UsageError(
         "schedule '" + std::string(options.spacing->name) +
         "' chooses noise levels between the trained timesteps, which this sampler does not visit; "
         "use leading, trailing or linspace");
-  const std::vector<double> timesteps = spaced_timesteps(
-      *options.spacing->timesteps, Grid::trained, schedule.size(), options.steps, options.steps_offset);
+  const std::vector<double> timesteps = trained_timesteps(schedule, options);
   const auto level = [&](double t) { return schedule.at(static_cast<int64_t>(t)); };
   const Level final = options.final == Final::zero ? Level{1, 0, 0} : schedule.at(0);
   Walk walk;
@@ -85,11 +91,14 @@ void check_descent(const std::vector<double>& sigmas, const WalkOptions& options
                        std::string(options.spacing->name) + "': two would start at the same noise level");
 }
 
+Interpolation interpolation_of(const WalkOptions& options) {
+  return options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
+}
+
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
   if (options.spacing->timesteps) {
-    const Interpolation between =
-        options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
+    const Interpolation between = interpolation_of(options);
     points.timesteps = spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(),
                                         options.steps, options.steps_offset);
     for (const double t : points.timesteps) points.sigmas.push_back(schedule.sigma_at(t, between));
@@ -121,6 +130,8 @@ Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   walk.level_at = [schedule, level, rounding = curve ? rounding_of(options) : Rounding::none](double ratio) {
     return level(ratio, rounded(schedule.timestep_of(ratio), rounding));
   };
+  const Interpolation between = interpolation_of(options);
+  walk.at_timestep = [schedule, level, between](double t) { return level(schedule.sigma_at(t, between), t); };
   return walk;
 }
 
@@ -133,7 +144,8 @@ Convention find_convention(std::string_view name) {
 }
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
-  return options.grid == Grid::trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
+  const bool trained = options.grid == Grid::trained || options.grid == Grid::consistency;
+  return trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
 }
 
 }  // namespace darkroom

@@ -84,6 +84,11 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
   refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
   check_solver(sampler, settings);
+  refuse_unread(sampler, "rtol", settings.rtol.has_value());
+  refuse_unread(sampler, "atol", settings.atol.has_value());
+  refuse_unread(sampler, "snr", settings.snr.has_value());
+  refuse_unread(sampler, "corrector-steps", settings.corrector_steps != Settings().corrector_steps);
+  refuse_unread(sampler, "original-steps", settings.original_steps != Settings().original_steps);
   refuse_unread(sampler, "variance", settings.variance != stage.variance);
   refuse_unread(sampler, "prev", settings.prev != "diffusers");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
@@ -111,6 +116,7 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
        .steps = settings.steps,
        .steps_offset = stage.steps_offset,
        .grid = sampler.grid,
+       .original_steps = settings.original_steps,
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
@@ -131,6 +137,10 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   options.s_churn = settings.s_churn.value_or(options.s_churn);
   options.s_tmin = settings.s_tmin.value_or(options.s_tmin);
   options.s_tmax = settings.s_tmax.value_or(options.s_tmax);
+  options.rtol = settings.rtol.value_or(options.rtol);
+  options.atol = settings.atol.value_or(options.atol);
+  options.snr = settings.snr.value_or(options.snr);
+  options.corrector_steps = settings.corrector_steps;
   return options;
 }
 

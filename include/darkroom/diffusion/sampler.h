@@ -47,6 +47,10 @@ struct SamplerOptions {
   bool lower_order_final = true;               ///< a short walk ends in steps of order 2 and 1 (diffusers)
   bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
   std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
+  double rtol = 1e-3,
+         atol = 1e-3;           ///< what an adaptive sampler lets a step err by: atol + rtol * |x / alpha|
+  double snr = 0.16;            ///< of a corrector's step: its length, as noise over score
+  int64_t corrector_steps = 1;  ///< after each step of a predictor
   Variance variance = Variance::fixed_small;
 };
 
@@ -88,6 +92,7 @@ struct SamplerInfo {
   std::string_view summary;
   std::string_view source;  ///< paper, diffusers class
   int order = 1;            ///< of its error; for several, the one it has by itself
+  bool adaptive = false;    ///< reads its error in x, so that images must not be walked together
   bool stochastic = false;  ///< adds noise unless its options turn that off
   Grid grid = Grid::trained;
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
@@ -123,8 +128,8 @@ struct SamplerState {
   History history = {};
 };
 
-/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the same
-/// to the bit.
+/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the
+/// same to the bit.
 SamplerState sample_until(size_t end, const SamplerInfo& sampler, const Denoise& denoise, SamplerState state,
                           const Walk& walk, Noise& noise, const SamplerOptions& options,
                           const StepObserver& observer);
