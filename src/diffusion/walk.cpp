@@ -57,6 +57,7 @@ Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
     if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
     walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
   }
+  walk.level_at = [schedule](double ratio) { return preserving(ratio, schedule.timestep_of(ratio)); };
   walk.at_timestep = [schedule](double t) {
     return schedule.at(std::clamp<int64_t>(std::llround(t), 0, schedule.size() - 1));
   };

@@ -153,9 +153,10 @@ bool has_eps_form(const SamplerInfo& sampler) {
   return sampler.name == "dpm_solver" || sampler.name == "deis";
 }
 
-/// What an adaptive sampler promises of a step, which may be more.
+/// What an adaptive sampler promises of an attempted step: of a mean over elements, so that one may err more.
 double promised(const SamplerInfo& sampler, const SamplerOptions& options, const at::Tensor& x) {
-  return sampler.adaptive ? options.atol + options.rtol * x.abs().max().item<double>() : 0;
+  const double tolerance = options.atol + options.rtol * x.abs().max().item<double>();
+  return sampler.adaptive ? tolerance * std::sqrt(static_cast<double>(x.numel())) : 0;
 }
 
 struct GoldenCase {

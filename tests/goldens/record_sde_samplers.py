@@ -15,13 +15,14 @@ DEFAULTS = {"ode": {"rtol": 1e-3, "atol": 1e-3}, "pc": {"snr": 0.16, "corrector_
 
 
 class Levels:
-    """sigma at every trained timestep, and the timestep of a sigma by its logarithm (k-diffusion's sigma_to_t)."""
+    """sigma at every trained timestep, from float32 tables as everywhere, and the timestep of a sigma by its logarithm
+    (k-diffusion's sigma_to_t)."""
 
     def __init__(self, case):
         b0, b1, count = case["beta_start"], case["beta_end"], case["train_steps"]
-        betas = np.linspace(b0**0.5, b1**0.5, count) ** 2 if case["kind"] == "scaled_linear" else np.linspace(b0, b1, count)
-        ab = np.cumprod(1 - betas)
-        self.trained = np.sqrt((1 - ab) / ab)
+        betas = torch.linspace(b0**0.5, b1**0.5, count) ** 2 if case["kind"] == "scaled_linear" else torch.linspace(b0, b1, count)
+        ab = torch.cumprod(1 - betas, 0)
+        self.trained = ((1 - ab) / ab).sqrt().double().numpy()
 
     def timestep(self, sigma):
         return np.interp(np.log(sigma), np.log(self.trained), np.arange(len(self.trained)))
