@@ -18,7 +18,7 @@ CONFIG = dict(
     mid_block_add_attention=False, scaling_factor=1.0, force_upcast=False,
 )  # fmt: skip
 RECIPE = common.Recipe(
-    steps=5000, batch=4, peak=2e-3, hold=0.2, weight_decay=1e-4, betas=(0.9, 0.98), average=0.998, save_every=500
+    steps=4300, batch=4, peak=2e-3, hold=0.2, weight_decay=1e-4, betas=(0.9, 0.98), average=0.998, save_every=500
 )
 CROP = scenes.SIDE // 2  # every other step trains on four times as many crops of this side: more variety for the same time
 LATENT_NOISE = 0.05  # of the latents' deviation, so that the decoder forgives the denoiser

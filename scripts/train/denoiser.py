@@ -21,7 +21,7 @@ SCHEDULE = dict(
     num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.02, prediction_type="v_prediction",
     timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True, steps_offset=1,
 )  # fmt: skip
-RECIPE = common.Recipe(steps=12000, batch=32, peak=1e-3, average=0.999)
+RECIPE = common.Recipe(steps=9000, batch=32, peak=1e-3, average=0.999)
 UNCONDITIONAL = 0.1  # odds of an empty caption, for classifier-free guidance
 # Signal-to-noise ratios that the error of x0 is weighted by are kept in these: min-SNR has the upper bound only, but in the
 # noisiest steps, to which it gives next to no weight, it is decided what the picture shows.
@@ -88,6 +88,7 @@ def train(options: common.Options) -> None:
             run.log(step=run.step, latents=len(bank.scenes), **look(folder, run.result))
     common.save_atomically(run.result.cpu().state_dict(), folder / "denoiser.pt")
     run.log(final=True, step=run.step, seconds=run.seconds, **look(folder, trained(folder)))
+    run.checkpoint.remove()
 
 
 def look(folder, model: UNet2DConditionModel) -> dict:

@@ -168,9 +168,10 @@ def contact_sheet(command: list, path: Path) -> None:
         asked.append(scenes.Scene(i * 8 + 14, (i + 7) % colours, small, other=i * 5 + 30))
     rows = [Case("sheet", 1 + i, captions.plain(scene), scene) for i, scene in enumerate(asked)]
     with tempfile.TemporaryDirectory() as folder:
-        pictures = list(draw(command, rows, Path(folder)).values())
-    sheet = scenes.contact_sheet(pictures, 13)
-    sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        pictures = draw(command, rows, Path(folder)).values()
+    smaller = [np.asarray(Image.fromarray(picture).resize((96, 96), Image.Resampling.LANCZOS)) for picture in pictures]
+    sheet = scenes.contact_sheet(smaller, 13)
+    sheet.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)  # 330 KB instead of 800
 
 
 def train(options: common.Options) -> None:

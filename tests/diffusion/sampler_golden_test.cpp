@@ -37,6 +37,9 @@ bool known(const json& c) {
 /// LCM and TCD, whose list of timesteps is the grid of four steps once more.
 bool consistency(const json& c) { return c["sampler"] == "lcm" || c["sampler"] == "tcd"; }
 
+/// LCM and TCD, whose list of timesteps is the grid of four steps once more.
+bool consistency(const json& c) { return c["sampler"] == "lcm" || c["sampler"] == "tcd"; }
+
 // What a deviation from the reference is for; each is named at the function that deviates.
 bool deviates(const json& c) {
   // diffusers' PNDM averages what the network put out and makes eps of the mean; for v that is another mean
