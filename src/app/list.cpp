@@ -43,7 +43,8 @@ std::string table(const std::vector<ordered_json>& rows, const std::vector<Colum
     for (size_t i = 0; i < rows.size(); ++i)
       lines[i + 1] = padded(lines[i + 1], start) + column.text(rows[i]);
     if (&column == &columns.back())
-      for (size_t i = 0; i < rows.size(); ++i) lines[i + 1] += "\n" + std::string(start, ' ') + note(rows[i]);
+      for (size_t i = 0; i < rows.size(); ++i)
+        lines[i + 1].append("\n").append(start, ' ').append(note(rows[i]));
   }
   std::string text;
   for (const std::string& line : lines) text += line + "\n";

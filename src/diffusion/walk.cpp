@@ -108,10 +108,6 @@ Interpolation interpolation_of(const WalkOptions& options) {
   return options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
 }
 
-Interpolation interpolation_of(const WalkOptions& options) {
-  return options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
-}
-
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
   if (!options.spacing->curve) {

@@ -18,12 +18,13 @@ const NoiseSchedule& stable_diffusion() {
 }
 
 Walk walk_for(const SamplerInfo& sampler, int64_t steps) {
-  return build_walk(stable_diffusion(), {.spacing = &find_spacing("leading"),
-                                         .steps = steps,
-                                         .steps_offset = 1,
-                                         .grid = sampler.grid,
-                                         .previous = sampler.previous,
-                                         .final = sampler.final});
+  const Walk walk = build_walk(stable_diffusion(), {.spacing = &find_spacing("leading"),
+                                                    .steps = steps,
+                                                    .steps_offset = 1,
+                                                    .grid = sampler.grid,
+                                                    .previous = sampler.previous,
+                                                    .final = sampler.final});
+  return sampler.at_once ? at_once(walk) : walk;
 }
 
 SamplerOptions defaults_of(const SamplerInfo& sampler) {
@@ -76,6 +77,7 @@ class MetaNoise : public Noise {
 // Meta tensors have no data: whoever reads a number, and on a GPU would wait for it, throws.
 TEST_P(EverySampler, ReadsNoTensorsData) {
   const SamplerInfo& sampler = GetParam();
+  if (sampler.adaptive) GTEST_SKIP() << "reads one number of each attempted step";
   MetaNoise noise;
   at::Tensor x = noise.draw();
   x = sample(sampler, denoise, x, walk_for(sampler, 8), noise, defaults_of(sampler), {});
@@ -111,6 +113,7 @@ thread_local int CallCounter::calls_ = 0;
 // tensors.
 TEST_P(EverySampler, MakesFewTensorCallsAStep) {
   const SamplerInfo& sampler = GetParam();
+  if (sampler.adaptive) GTEST_SKIP() << "its steps are many in one";
   const Walk walk = walk_for(sampler, 8);
   const at::Tensor x = at::ones({1, 2, 3, 5});
   int network_calls = 0;
@@ -131,7 +134,7 @@ TEST_P(EverySampler, MakesFewTensorCallsAStep) {
   network_calls = 0;
   const CallCounter counter;
   sample_until(5, sampler, stub, std::move(state), walk, noise, options, {});
-  const int allowed = std::max({4 * network_calls, sampler.stochastic ? 6 : 0,
+  const int allowed = std::max({(sampler.stochastic ? 6 : 4) * network_calls,
                                 sampler.memory > 0 ? 2 + 2 * static_cast<int>(sampler.memory + 1) : 0});
   EXPECT_LE(counter.calls(), allowed);
   EXPECT_GT(counter.calls(), 0);

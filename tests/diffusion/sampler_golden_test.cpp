@@ -37,9 +37,6 @@ bool known(const json& c) {
 /// LCM and TCD, whose list of timesteps is the grid of four steps once more.
 bool consistency(const json& c) { return c["sampler"] == "lcm" || c["sampler"] == "tcd"; }
 
-/// LCM and TCD, whose list of timesteps is the grid of four steps once more.
-bool consistency(const json& c) { return c["sampler"] == "lcm" || c["sampler"] == "tcd"; }
-
 // What a deviation from the reference is for; each is named at the function that deviates.
 bool deviates(const json& c) {
   // diffusers' PNDM averages what the network put out and makes eps of the mean; for v that is another mean
@@ -176,6 +173,15 @@ FlowSchedule flow_schedule(const json& c) {
   return {c["train_steps"], flow.value("shift", dynamic), !mu, number_of(flow, "shift_terminal")};
 }
 
+/// Where upstream's float32 loses most of its digits (spec 3.0's table; run in float64, the classes agree
+/// with their formulas to 1e-12): the cyclic sums of DEIS's third order, and DPM2's middle of a step as long
+/// as a walk of two or three has.
+double lost_upstream(const json& c) {
+  if (c["sampler"] == "deis" && c["options"].value("order", 2) == 3) return 5e-4;
+  const bool dpm2 = c["sampler"] == "dpm2" || c["sampler"] == "dpm2_a";
+  return dpm2 && c["steps"] <= 3 ? 6e-4 : 0;
+}
+
 struct GoldenCase {
   const json& c;
   const Safetensors& file = goldens(c["file"]);
@@ -293,7 +299,7 @@ struct GoldenCase {
       const auto& [at, to] = walk.steps[i];
       const at::Tensor upstream = has_eps_form(sampler) ? x * (to.alpha / at.alpha) : x;
       const double tolerance = tolerance_of(walk.steps.size(), upstream, expected) +
-                               promised(sampler, options, x) +
+                               promised(sampler, options, x) + lost_upstream(c) +
                                rounding_of_middle(walk.steps[i]) * noise_ratio(to);
       EXPECT_LE(difference, tolerance) << "step " << i;
       worst = std::max(worst, difference);
