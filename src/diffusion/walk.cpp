@@ -34,6 +34,11 @@ double rounded(double timestep, Rounding rounding) {
   return rounding == Rounding::down ? std::trunc(timestep) : timestep;
 }
 
+// Levels between the grid's, whose timesteps no reference rounds.
+std::function<Level(double)> between(const NoiseSchedule& schedule, Level (*level)(double, double)) {
+  return [schedule, level](double ratio) { return level(ratio, schedule.timestep_of(ratio)); };
+}
+
 // DDPM, DDIM and PNDM: trained timesteps with their exact levels.
 Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   if (!options.spacing->timesteps)
@@ -51,6 +56,7 @@ Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
     if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
     walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
   }
+  walk.level_at = between(schedule, preserving);
   walk.at_timestep = [schedule](double t) {
     return schedule.at(std::clamp<int64_t>(std::llround(t), 0, schedule.size() - 1));
   };
@@ -73,8 +79,10 @@ SigmaRange range_of(const NoiseSchedule& schedule, const WalkOptions& options) {
 }
 
 Rounding rounding_of(const WalkOptions& options) {
-  const bool rounds = options.grid == Grid::multistep && options.convention == Convention::diffusers;
-  return rounds ? options.spacing->rounding : Rounding::none;
+  if (options.convention != Convention::diffusers) return Rounding::none;
+  if (options.grid == Grid::multistep) return options.spacing->rounding;
+  const bool karras = options.rounds_karras && options.spacing->rounding == Rounding::nearest;
+  return karras ? Rounding::nearest : Rounding::none;
 }
 
 // Too many steps for a curve that takes or rounds to trained levels: a step of no length divides by zero.
@@ -117,10 +125,7 @@ Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
       (options.spacing->timesteps ? *options.spacing->timesteps : options.base) == Spacing::leading;
   const bool unit_variance = leading && options.convention == Convention::diffusers;
   if (explodes) walk.init_scale = unit_variance ? std::hypot(start, 1) : start;
-  const bool curve = !options.spacing->timesteps;
-  walk.level_at = [schedule, level, rounding = curve ? rounding_of(options) : Rounding::none](double ratio) {
-    return level(ratio, rounded(schedule.timestep_of(ratio), rounding));
-  };
+  walk.level_at = between(schedule, level);
   return walk;
 }
 
@@ -134,6 +139,16 @@ Convention find_convention(std::string_view name) {
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   return options.grid == Grid::trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
+}
+
+Walk at_once(Walk walk) {
+  const Step last = walk.steps.back();
+  const Step whole = {walk.steps.front().at, last.to.sigma > 0 ? last.to : last.at};
+  if (whole.at.sigma == whole.to.sigma)
+    throw UsageError(
+        "one step has no two levels between which this sampler could choose its own; give 2 or more");
+  walk.steps = {whole};
+  return walk;
 }
 
 }  // namespace darkroom

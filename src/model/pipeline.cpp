@@ -7,6 +7,7 @@
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
+#include "darkroom/diffusion/brownian_noise.h"
 #include "darkroom/nn/network.h"
 #include "model/branches.h"
 #include "model/conditioner.h"
@@ -166,6 +167,9 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
                     find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
                     at::TensorOptions(at::kFloat).device(options.device));
 
+  BrownianNoise path(noise, seeds, latent_shape(manifest, settings),
+                     at::TensorOptions(at::kFloat).device(options.device));
+
   std::vector<double> weights = weights_of(requests, settings);
   const int64_t full = guided_branches(settings, weights.size());
   Evaluations evaluations;
@@ -176,7 +180,8 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
   SamplerState state = start_of(settings, requests, walk, noise, resume);
   const size_t end = settings.end_step > 0 ? static_cast<size_t>(settings.end_step) : walk.steps.size();
-  state = sample_until(end, find_sampler(settings.sampler), denoise, std::move(state), walk, noise,
+  state = sample_until(end, find_sampler(settings.sampler), denoise, std::move(state), walk,
+                       is_brownian(settings) ? path : static_cast<Noise&>(noise),
                        sampler_options_of(settings), observer);
 
   std::vector<Outcome> outcomes;

@@ -83,6 +83,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
   refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
   refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
+  refuse_unread(sampler, "rtol", settings.rtol.has_value());
+  refuse_unread(sampler, "atol", settings.atol.has_value());
   check_solver(sampler, settings);
   refuse_unread(sampler, "variance", settings.variance != stage.variance);
   refuse_unread(sampler, "prev", settings.prev != "diffusers");
@@ -105,17 +107,19 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
 
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   const SamplerInfo& sampler = find_sampler(settings.sampler);
-  return build_walk(
+  Walk walk = build_walk(
       NoiseSchedule(stage.schedule),
       {.spacing = &find_spacing(settings.schedule),
        .steps = settings.steps,
        .steps_offset = stage.steps_offset,
        .grid = sampler.grid,
+       .rounds_karras = sampler.rounds_karras,
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
        .base = stage.base_spacing,
        .rho = settings.rho});
+  return sampler.adaptive ? at_once(std::move(walk)) : walk;
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
@@ -131,7 +135,15 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   options.s_churn = settings.s_churn.value_or(options.s_churn);
   options.s_tmin = settings.s_tmin.value_or(options.s_tmin);
   options.s_tmax = settings.s_tmax.value_or(options.s_tmax);
+  options.rtol = settings.rtol.value_or(options.rtol);
+  options.atol = settings.atol.value_or(options.atol);
   return options;
+}
+
+bool is_brownian(const Settings& settings) {
+  const Draws draws = find_sampler(settings.sampler).draws;
+  return draws == Draws::brownian ||
+         (draws == Draws::brownian_k && find_convention(settings.convention) == Convention::k);
 }
 
 OutputKind output_kind(const Manifest::Stage& stage) {

@@ -11,6 +11,9 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage);
 
 SamplerOptions sampler_options_of(const Settings& settings);
 
+/// Whether the sampler's noise is one path, as its row says of this convention.
+bool is_brownian(const Settings& settings);
+
 /// How the denoiser's raw outputs read.
 OutputKind output_kind(const Manifest::Stage& stage);
 

@@ -61,7 +61,6 @@ std::vector<json> cases() {
   for (const char* file : {"sigma_samplers", "dpm_samplers", "timestep_samplers", "k_samplers"})
     for (json c : json::parse(goldens(file).metadata().at("cases"))) {
       c["file"] = file;
-      if (c["convention"] == "k" && (c["sampler"] == "euler_a" || c["options"].contains("s_churn"))) continue;
       const bool listed = c.contains("sigmas") || c.contains("timesteps") || c.contains("sigma_min");
       const std::string schedule = c["schedule"];
       if (known(c) && !listed && has_spacing(schedule) && !deviates(c)) all.push_back(c);
@@ -159,6 +158,7 @@ struct GoldenCase {
          .steps = c["steps"],
          .steps_offset = c["steps_offset"],
          .grid = sampler.grid,
+         .rounds_karras = sampler.rounds_karras,
          .previous = sampler.previous,
          .final = final_of(c, sampler),
          .convention = find_convention(c["convention"].get<std::string>()),
@@ -173,6 +173,17 @@ struct GoldenCase {
   RecordedNoise noise() const {
     return RecordedNoise(has(name + "/noise") ? tensor(name + "/noise").unbind(0)
                                               : std::vector<at::Tensor>{});
+  }
+
+  /// diffusers' Euler a draws in its last step too, and multiplies by zero.
+  int64_t unused_draws() const { return sampler.name == "euler_a" && c["convention"] == "diffusers" ? 1 : 0; }
+
+  /// The relative error of an ancestral step's middle upstream, where sigma_down = sqrt(to^2 - sigma_up^2) is
+  /// the small difference of two float32 numbers: 2^-24 to^2 of down^2, and down is to^2 / at.
+  double rounding_of_middle(const Step& step) const {
+    if (sampler.name != "dpm2_a" && sampler.name != "dpm++2s_a") return 0;
+    const double fall = step.to.sigma > 0 ? noise_ratio(step.at) / noise_ratio(step.to) : 0;
+    return std::exp2(-26) * fall * fall;
   }
 
   Denoise denoiser() {
@@ -216,7 +227,9 @@ struct GoldenCase {
       }
       const auto& [at, to] = walk.steps[i];
       const at::Tensor upstream = has_eps_form(sampler) ? x * (to.alpha / at.alpha) : x;
-      EXPECT_LE(difference, tolerance_of(walk.steps.size(), upstream, expected)) << "step " << i;
+      const double tolerance = tolerance_of(walk.steps.size(), upstream, expected) +
+                               rounding_of_middle(walk.steps[i]) * noise_ratio(to);
+      EXPECT_LE(difference, tolerance) << "step " << i;
       worst = std::max(worst, difference);
       while (history.size() > sampler.memory) history.pop_back();
       x = expected;
@@ -239,8 +252,11 @@ TEST_P(SamplerGolden, Agrees) {
   const double worst = run.worst_step();
   const at::Tensor timesteps = run.tensor(run.name + "/timesteps");
   ASSERT_EQ(static_cast<size_t>(timesteps.size(0)), run.told.size());
+  double tolerance = 1e-3;  // timesteps are three to four in log sigma at the lowest levels
+  for (const Step& step : run.walk.steps)
+    tolerance = std::max(tolerance, 1e-3 + 4 * run.rounding_of_middle(step));
   for (size_t i = 0; i < run.told.size(); ++i)
-    EXPECT_NEAR(run.told[i], timesteps[static_cast<int64_t>(i)].item<double>(), 1e-3) << "call " << i;
+    EXPECT_NEAR(run.told[i], timesteps[static_cast<int64_t>(i)].item<double>(), tolerance) << "call " << i;
   std::printf("%-9s %-60s worst step %.1e\n", run.c["convention"].get<std::string>().c_str(),
               run.name.c_str(), worst);
 }

@@ -15,6 +15,10 @@ class Noise {
 
   /// Unit normal noise of the shape, dtype and device of x.
   virtual at::Tensor draw() = 0;
+
+  /// The same for a step between two noise levels, sigma/alpha. Brownian noise makes it the increment of one
+  /// path over the step, divided by its deviation, so that shorter steps refine what longer ones saw.
+  virtual at::Tensor draw_over(double /*from*/, double /*to*/) { return draw(); }
 };
 
 /// One stream per image, each from the image's own seed and equal to

@@ -47,6 +47,9 @@ struct SamplerOptions {
   bool lower_order_final = true;               ///< a short walk ends in steps of order 2 and 1 (diffusers)
   bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
   std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
+  double rtol = 0.05, atol = 0.0078;  ///< adaptive: error allowed in a step, as a share of x and beside it
+  double h_init = 0.05;               ///< adaptive: the first step tried, in log(sigma/alpha)
+  double pcoeff = 0, icoeff = 1, dcoeff = 0;  ///< adaptive: of the controller of the step's length
   Variance variance = Variance::fixed_small;
 };
 
@@ -76,6 +79,13 @@ struct StepContext {
   const Prediction& evaluate(const at::Tensor& x);
 };
 
+/// How a sampler's noise of one step goes with that of the others.
+enum class Draws {
+  independent,
+  brownian_k,  ///< Noise::draw_over, increments of one path, in the k convention alone
+  brownian,    ///< the same in every convention
+};
+
 /// Takes x over one step of its walk. Knows no model family, guidance, device or precision, and computes in
 /// the dtype of x; scalars are double.
 using SamplerStep = at::Tensor (*)(const at::Tensor& x, StepContext& context);
@@ -89,7 +99,11 @@ struct SamplerInfo {
   std::string_view source;  ///< paper, diffusers class
   int order = 1;            ///< of its error; for several, the one it has by itself
   bool stochastic = false;  ///< adds noise unless its options turn that off
+  Draws draws = Draws::independent;
+  bool adaptive =
+      false;  ///< chooses its own steps, from the ends of the walk: Walk at_once(), one image a time
   Grid grid = Grid::trained;
+  bool rounds_karras = false;          ///< see WalkOptions
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
   Final final = Final::zero;
   bool model_decides_final = false;  ///< the model's set_alpha_to_one, not the row, says where it ends

@@ -54,6 +54,7 @@ struct WalkOptions {
   int64_t steps = 50;
   int64_t steps_offset = 0;  ///< added to every timestep of leading spacing
   Grid grid = Grid::trained;
+  bool rounds_karras = false;  ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
   Previous previous = Previous::next;
   Final final = Final::zero;
   Convention convention = Convention::diffusers;
@@ -65,5 +66,9 @@ struct WalkOptions {
 
 /// Throws UsageError as spaced_timesteps, and where the spacing has no meaning on the grid.
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options);
+
+/// The walk from its first level to the last where there is noise, as one step, for samplers that choose
+/// their own. Throws UsageError where the two are one.
+Walk at_once(Walk walk);
 
 }  // namespace darkroom

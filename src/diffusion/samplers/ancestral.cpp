@@ -1,5 +1,7 @@
 #include "diffusion/samplers/ancestral.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +12,10 @@ AncestralStep ancestral_step(const Level& at, const Level& to, double eta) {
   const double up = std::min(next, eta * next / s * std::sqrt(s * s - next * next));
   const double down = std::sqrt(next * next - up * up);
   return {{to.alpha, down * to.alpha, to.timestep}, up * to.alpha};
+}
+
+at::Tensor renoise(const at::Tensor& x, double up, StepContext& context) {
+  return up > 0 ? x.add(context.noise.draw(), up * context.options.s_noise) : x;
 }
 
 }  // namespace darkroom

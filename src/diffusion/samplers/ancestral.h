@@ -1,6 +1,6 @@
 #pragma once
 
-#include "darkroom/diffusion/level.h"
+#include "darkroom/diffusion/sampler.h"
 
 namespace darkroom {
 
@@ -12,5 +12,8 @@ struct AncestralStep {
 };
 
 AncestralStep ancestral_step(const Level& at, const Level& to, double eta);
+
+/// x with new noise of deviation `up`, times s_noise; where up is 0, as in a last step, none is drawn.
+at::Tensor renoise(const at::Tensor& x, double up, StepContext& context);
 
 }  // namespace darkroom

@@ -1,17 +1,18 @@
-#include <ATen/ATen.h>
-
+#include "diffusion/samplers/churn.h"
 #include "diffusion/samplers/ode.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
 
+// Karras et al. 2206.00364, alg. 2: half of the first slope gives way to the slope at the end.
 at::Tensor heun(const at::Tensor& x, StepContext& context) {
-  const auto& [at, to] = context.step();
-  const Prediction first = context.denoise(x, at);
+  const auto [start, at] = churn(x, context);
+  const Level& to = context.step().to;
+  const Prediction first = context.denoise(start, at);
   const at::Tensor there = jump(first, to);
   if (to.sigma == 0) return there;
   const Prediction second = context.denoise(there, to);
-  return advance(x, {(first.x0 + second.x0) / 2, (first.eps + second.eps) / 2, {}}, at, to);
+  return advance(advance(there, first, at, to, -0.5), second, at, to, 0.5);
 }
 
 }  // namespace darkroom

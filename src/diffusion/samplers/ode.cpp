@@ -9,9 +9,10 @@ at::Tensor jump(const Prediction& prediction, const Level& to) {
   return (prediction.x0 * to.alpha).add_(prediction.eps, to.sigma);
 }
 
-at::Tensor advance(const at::Tensor& x, const Prediction& slope, const Level& at, const Level& to) {
-  const at::Tensor moved = at::add(x, slope.eps, to.sigma - at.sigma);
-  return to.alpha == at.alpha ? moved : moved.add(slope.x0, to.alpha - at.alpha);
+at::Tensor advance(const at::Tensor& x, const Prediction& slope, const Level& at, const Level& to,
+                   double share) {
+  const at::Tensor moved = at::add(x, slope.eps, share * (to.sigma - at.sigma));
+  return to.alpha == at.alpha ? moved : moved.add(slope.x0, share * (to.alpha - at.alpha));
 }
 
 }  // namespace darkroom

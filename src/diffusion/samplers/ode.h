@@ -10,8 +10,9 @@ namespace darkroom {
 /// the denoiser's answer is (Song et al. 2010.02502, section 4.3).
 at::Tensor jump(const Prediction& prediction, const Level& to);
 
-/// x moved by the difference between two levels along x0 and eps, which need not belong to x: an Euler step
-/// with any slope where alpha and sigma change linearly (alpha = 1, or alpha = 1 - sigma).
-at::Tensor advance(const at::Tensor& x, const Prediction& slope, const Level& at, const Level& to);
+/// x moved along a slope, dx = x0 d(alpha) + eps d(sigma), by `share` of the way between two levels. A share
+/// of -1 takes back what a jump did, so that another slope can take its place.
+at::Tensor advance(const at::Tensor& x, const Prediction& slope, const Level& at, const Level& to,
+                   double share = 1);
 
 }  // namespace darkroom
