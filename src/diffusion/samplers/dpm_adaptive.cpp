@@ -18,8 +18,8 @@ struct Pair {
   at::Tensor low, high;
 };
 
-// DPM-Solver of order 1 and 2 or of order 2 and 3 (Lu et al. 2206.00927, alg. 1 and 2 with r = 1/2, and with
-// r1 = 1/3 and r2 = 2/3; the pairs: appendix C).
+// DPM-Solver of order 1 and 2 with r1 = 1/2, or of order 2 and 3 with r1 = 1/3 and r2 = 2/3 (Lu et al.
+// 2206.00927, appendix C).
 class Solver {
  public:
   Solver(const Prediction& first, const Level& at, const Level& to, StepContext& context)

@@ -9,7 +9,7 @@
 namespace darkroom {
 namespace {
 
-// phi(r) / r of the noise scale that the authors recommend, over r = sigma/alpha (their ER SDE 5).
+// phi(r) / r of the noise scale phi that the authors recommend, over r = sigma/alpha.
 double scale(double ratio) { return std::exp(std::pow(ratio, 0.3)) + 10; }
 
 struct Integrals {
@@ -37,8 +37,8 @@ Integrals integrate(double low, double high) {
 
 }  // namespace
 
-// Cui et al. 2309.06169, VP ER-SDE-Solver-1, 2 and 3, one after the other as evaluations to look back on
-// come in. x0's derivatives are over r = sigma/alpha.
+// Cui et al. 2309.06169, ER-SDE-Solver-1, 2 and 3, one after the other as evaluations to look back on come
+// in. x0's derivatives are over r = sigma/alpha.
 at::Tensor er_sde(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
   const Prediction p = context.evaluate(x);

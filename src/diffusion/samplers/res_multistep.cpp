@@ -13,7 +13,7 @@ double log_snr(const Level& level) { return -std::log(noise_ratio(level)); }
 
 }  // namespace
 
-// Zhang et al. 2308.02157, section 3.3: the exponential integrator of second order that looks back one step,
+// Zhang et al. 2308.02157: the exponential integrator of second order that looks back one step,
 // to the lower level of an ancestral step. With noise the length looked back counts from where the last
 // deterministic part ended, as in ComfyUI.
 at::Tensor res_multistep(const at::Tensor& x, StepContext& context) {
