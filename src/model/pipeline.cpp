@@ -166,7 +166,6 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   SeededNoise noise(seeds, latent_shape(manifest, settings),
                     find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
                     at::TensorOptions(at::kFloat).device(options.device));
-
   BrownianNoise path(noise, seeds, latent_shape(manifest, settings),
                      at::TensorOptions(at::kFloat).device(options.device));
 

@@ -89,5 +89,11 @@ TEST_F(JobsTest, BatchesHoldEqualSettings) {
   EXPECT_EQ(lines, (std::vector<std::vector<size_t>>{{1, 3}, {2}, {4, 5}}));
 }
 
+TEST_F(JobsTest, ASamplerThatChoosesItsStepsTakesOnePictureAtATime) {
+  std::vector<Prompt> prompts = {prompt(1), prompt(2)};
+  for (Prompt& prompt : prompts) prompt.options.sampler = "dpm_adaptive";
+  EXPECT_EQ(make_batches(make(prompts).jobs, 2).size(), 2u);
+}
+
 }  // namespace
 }  // namespace darkroom

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "darkroom/base/error.h"
 #include "darkroom/diffusion/sampler.h"
 #include "support/golden.h"
 #include "support/toys.h"
@@ -80,6 +81,16 @@ TEST(DpmAdaptive, AgreesWithKDiffusion) {
     std::printf("%-70s end %.1e, timesteps %.1e\n", name.c_str(), worst, worst_time);
   }
   EXPECT_EQ(count, 9);
+}
+
+TEST(AtOnce, EndsAtTheLastLevelWithNoise) {
+  const Level high{1, 10, 9}, middle{1, 2, 3}, low{1, 0.1, 1}, none{1, 0, 0};
+  const Walk zero = at_once({{{high, middle}, {middle, low}, {low, none}}});
+  ASSERT_EQ(zero.steps.size(), 1u);
+  EXPECT_EQ(zero.steps[0].at.sigma, 10);
+  EXPECT_EQ(zero.steps[0].to.sigma, 0.1);
+  EXPECT_EQ(at_once({{{high, middle}, {middle, low}}}).steps[0].to.sigma, 0.1);
+  EXPECT_THROW(at_once({{{high, none}}}), UsageError);
 }
 
 }  // namespace

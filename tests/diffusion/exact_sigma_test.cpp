@@ -71,8 +71,9 @@ TEST(SigmaSamplers, ConvergeToTheProbabilityFlow) {
         EXPECT_NEAR(order, row.order, row.tolerance) << row.sampler << " after " << i << " doublings";
       }
       std::printf("   error at 40 steps %.2e\n", errors[0]);
-      if (scale == exploding && row.error_at_40 > 0)
+      if (scale == exploding && row.error_at_40 > 0) {
         EXPECT_NEAR(errors[0], row.error_at_40, 0.02 * row.error_at_40) << row.sampler;
+      }
     }
 }
 

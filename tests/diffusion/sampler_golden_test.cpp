@@ -58,7 +58,8 @@ bool deviates(const json& c) {
 
 std::vector<json> cases() {
   std::vector<json> all;
-  for (const char* file : {"sigma_samplers", "dpm_samplers", "timestep_samplers", "k_samplers"})
+  for (const char* file :
+       {"sigma_samplers", "dpm_samplers", "timestep_samplers", "k_samplers", "paper_samplers"})
     for (json c : json::parse(goldens(file).metadata().at("cases"))) {
       c["file"] = file;
       const bool listed = c.contains("sigmas") || c.contains("timesteps") || c.contains("sigma_min");

@@ -8,8 +8,8 @@
 namespace darkroom {
 
 AncestralStep ancestral_step(const Level& at, const Level& to, double eta) {
-  const double s = noise_ratio(at), next = noise_ratio(to);
-  const double up = std::min(next, eta * next / s * std::sqrt(s * s - next * next));
+  const double next = noise_ratio(to), fall = next / noise_ratio(at);
+  const double up = std::min(next, eta * next * std::sqrt((1 - fall) * (1 + fall)));
   const double down = std::sqrt(next * next - up * up);
   return {{to.alpha, down * to.alpha, to.timestep}, up * to.alpha};
 }
