@@ -14,12 +14,13 @@ const NoiseSchedule& stable_diffusion() {
 }
 
 Walk walk_for(const SamplerInfo& sampler, int64_t steps) {
-  return build_walk(stable_diffusion(), {.spacing = &find_spacing("leading"),
-                                         .steps = steps,
-                                         .steps_offset = 1,
-                                         .grid = sampler.grid,
-                                         .previous = sampler.previous,
-                                         .final = sampler.final});
+  const Walk walk = build_walk(stable_diffusion(), {.spacing = &find_spacing("leading"),
+                                                    .steps = steps,
+                                                    .steps_offset = 1,
+                                                    .grid = sampler.grid,
+                                                    .previous = sampler.previous,
+                                                    .final = sampler.final});
+  return sampler.adaptive ? at_once(walk) : walk;
 }
 
 SamplerOptions defaults_of(const SamplerInfo& sampler) { return {.eta = sampler.eta}; }

@@ -26,8 +26,8 @@ SCHEDULES = ("karras", "normal", "exponential")
 class Schedule:
     def __init__(self):
         b = BETAS["sd"]
-        betas = numpy.linspace(b["beta_start"] ** 0.5, b["beta_end"] ** 0.5, 1000) ** 2
-        bars = numpy.cumprod(1 - betas)
+        betas = torch.linspace(b["beta_start"] ** 0.5, b["beta_end"] ** 0.5, 1000) ** 2  # the table is float32
+        bars = torch.cumprod(1 - betas, 0).double().numpy()
         self.logs = numpy.log((1 - bars) / bars) / 2
 
     def timestep(self, sigma):

@@ -137,8 +137,8 @@ struct SamplerState {
   History history = {};
 };
 
-/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the same
-/// to the bit.
+/// Goes on from the state until `end` steps of the walk are done. Stopped and gone on with, a walk is the
+/// same to the bit.
 SamplerState sample_until(size_t end, const SamplerInfo& sampler, const Denoise& denoise, SamplerState state,
                           const Walk& walk, Noise& noise, const SamplerOptions& options,
                           const StepObserver& observer);

@@ -5,13 +5,12 @@
 #include <cmath>
 
 #include "diffusion/samplers/ancestral.h"
+#include "diffusion/samplers/exponential.h"
 #include "diffusion/samplers/ode.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
 namespace {
-
-double log_snr(const Level& level) { return -std::log(noise_ratio(level)); }
 
 // What two solvers of neighbouring orders make of one step.
 struct Pair {

@@ -3,18 +3,14 @@
 #include <cmath>
 
 #include "diffusion/samplers/ancestral.h"
+#include "diffusion/samplers/exponential.h"
 #include "diffusion/samplers/ode.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
-namespace {
 
-double log_snr(const Level& level) { return -std::log(noise_ratio(level)); }
-
-}  // namespace
-
-// Zhang et al. 2308.02157: the exponential integrator of second order that looks back one step,
-// to the lower level of an ancestral step. With noise the length looked back counts from where the last
+// Zhang et al. 2308.02157: the exponential integrator of second order that looks back one step, to the lower
+// level of an ancestral step. With noise the length looked back counts from where the last
 // deterministic part ended, as in ComfyUI.
 at::Tensor res_multistep(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
