@@ -99,7 +99,7 @@ std::vector<Option> make_table() {
       {"s-tmax", 0, {}, settings, picture, &Options::s_tmax, "SIGMA",
        "churn only below this noise level (default: any)", 0, 1e9},
       {"solver-order", 0, {}, settings, picture, &Options::solver_order, "N",
-       "order of the dpm, deis and unipc samplers, 1 to 3; default: the sampler's", 0, 3},
+       "order of the dpm, deis and unipc samplers, 1 to 3, and of lms, 1 to 4; default: the sampler's", 0, 4},
       {"solver-type", 0, {}, settings, picture, &Options::solver_type, "NAME",
        "midpoint (default) or heun for dpm samplers, bh2 (default) or bh1 for unipc", 0, 0, solver_type_choices},
       {"lower-order-final", 0, {}, settings, picture, &Options::lower_order_final, "NAME",

@@ -113,6 +113,8 @@ std::span<const SamplerInfo> samplers() {
                   .order = 4,
                   .grid = Grid::sigma,
                   .memory = 3,
+                  .options = {"solver-order"},
+                  .highest_order = 4,
                   .step = lms},
       SamplerInfo{.name = "dpm++2m",
                   .aliases = {"DPMSolverMultistepScheduler", "dpmpp_2m", "DPM++ 2M", "k_dpmpp_2m"},
