@@ -171,7 +171,7 @@ def contact_sheet(command: list, path: Path) -> None:
         pictures = draw(command, rows, Path(folder)).values()
     smaller = [np.asarray(Image.fromarray(picture).resize((96, 96), Image.Resampling.LANCZOS)) for picture in pictures]
     sheet = scenes.contact_sheet(smaller, 13)
-    sheet.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)  # 300 KB instead of 800
+    sheet.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)  # 330 KB instead of 800
 
 
 def train(options: common.Options) -> None:

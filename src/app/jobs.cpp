@@ -7,6 +7,7 @@
 #include "app/naming.h"
 #include "app/numbers.h"
 #include "app/walk_files.h"
+#include "darkroom/diffusion/sampler.h"
 
 namespace darkroom {
 namespace {
@@ -94,9 +95,9 @@ std::vector<std::vector<Job>> make_batches(std::vector<Job> jobs, int64_t batch_
         settings += option_value(job.options, option).dump() + " ";
     for (const WeightedPrompt& part : prompts_in(*job.options.prompt, job.options))
       settings += number_text(part.weight) + " ";
-    const int64_t most = find_sampler(job.options.sampler).adaptive ? 1 : batch_size;
+    const int64_t limit = find_sampler(job.options.sampler).adaptive ? 1 : batch_size;
     const auto [batch, is_new] = open.emplace(settings, batches.size());
-    if (!is_new && batches[batch->second].size() == static_cast<size_t>(most)) {
+    if (!is_new && batches[batch->second].size() == static_cast<size_t>(limit)) {
       batch->second = batches.size();
       batches.emplace_back();
     } else if (is_new) {

@@ -43,8 +43,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
                const Output& output);
 
 /// Jobs that may be walked together: equal settings, prompts composed with equal weights, at most
-/// `batch_size`, in the order of the jobs. Samplers that choose their steps by the error they see have one
-/// job a batch: a neighbour would change the picture.
+/// `batch_size`, in the order of the jobs. Adaptive samplers walk each picture alone.
 std::vector<std::vector<Job>> make_batches(std::vector<Job> jobs, int64_t batch_size);
 
 }  // namespace darkroom

@@ -45,6 +45,8 @@ SolverType find_solver_type(std::string_view name) {
 
 SamplerOptions default_options(const SamplerInfo& sampler, Convention convention) {
   SamplerOptions options{.eta = sampler.eta};
+  options.rtol = sampler.rtol;
+  options.atol = sampler.atol;
   options.lower_order_final = convention == Convention::diffusers;
   if (convention == Convention::k) options.solver_type = sampler.k_solver_type;
   return options;

@@ -69,6 +69,24 @@ std::vector<double> spaced_timesteps(Spacing spacing, Grid grid, int64_t train_s
   return leading_timesteps(grid, train_steps, steps, offset);
 }
 
+std::vector<double> consistency_timesteps(int64_t train_steps, int64_t original_steps, int64_t steps) {
+  if (original_steps < 1 || original_steps > train_steps)
+    throw UsageError(std::to_string(original_steps) + " original steps; this model allows 1 to " +
+                     std::to_string(train_steps));
+  if (steps < 1 || steps > original_steps)
+    throw UsageError(std::to_string(steps) + " steps of a model distilled on " +
+                     std::to_string(original_steps) + ": 1 to " + std::to_string(original_steps) +
+                     " are allowed, or more --original-steps");
+  const int64_t stride = train_steps / original_steps;
+  const double delta = static_cast<double>(original_steps) / static_cast<double>(steps);
+  std::vector<double> timesteps;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto skipped = static_cast<int64_t>(static_cast<double>(i) * delta);
+    timesteps.push_back(static_cast<double>((original_steps - skipped) * stride - 1));
+  }
+  return timesteps;
+}
+
 std::span<const SpacingInfo> spacings() {
   static const std::array table = {
       SpacingInfo{.name = "leading",

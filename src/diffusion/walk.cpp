@@ -35,19 +35,25 @@ double rounded(double timestep, Rounding rounding) {
 }
 
 // Levels between the grid's, whose timesteps no reference rounds.
-std::function<Level(double)> between(const NoiseSchedule& schedule, Level (*level)(double, double)) {
+std::function<Level(double)> levels_between(const NoiseSchedule& schedule, Level (*level)(double, double)) {
   return [schedule, level](double ratio) { return level(ratio, schedule.timestep_of(ratio)); };
 }
 
-// DDPM, DDIM and PNDM: trained timesteps with their exact levels.
+std::vector<double> trained_timesteps(const NoiseSchedule& schedule, const WalkOptions& options) {
+  if (options.grid == Grid::consistency)
+    return consistency_timesteps(schedule.size(), options.original_steps, options.steps);
+  return spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(), options.steps,
+                          options.steps_offset);
+}
+
+// DDPM, DDIM, PNDM and consistency models: trained timesteps with their exact levels.
 Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
   if (!options.spacing->timesteps)
     throw UsageError(
         "schedule '" + std::string(options.spacing->name) +
         "' chooses noise levels between the trained timesteps, which this sampler does not visit; "
         "use leading, trailing or linspace");
-  const std::vector<double> timesteps = spaced_timesteps(
-      *options.spacing->timesteps, Grid::trained, schedule.size(), options.steps, options.steps_offset);
+  const std::vector<double> timesteps = trained_timesteps(schedule, options);
   const auto level = [&](double t) { return schedule.at(static_cast<int64_t>(t)); };
   const Level final = options.final == Final::zero ? Level{1, 0, 0} : schedule.at(0);
   Walk walk;
@@ -56,7 +62,7 @@ Walk trained_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
     if (options.previous == Previous::next) previous = i + 1 < timesteps.size() ? timesteps[i + 1] : -1;
     walk.steps.push_back({level(timesteps[i]), previous < 0 ? final : level(previous)});
   }
-  walk.level_at = between(schedule, preserving);
+  walk.level_at = levels_between(schedule, preserving);
   walk.at_timestep = [schedule](double t) {
     return schedule.at(std::clamp<int64_t>(std::llround(t), 0, schedule.size() - 1));
   };
@@ -93,11 +99,14 @@ void check_descent(const std::vector<double>& sigmas, const WalkOptions& options
                        std::string(options.spacing->name) + "': two would start at the same noise level");
 }
 
+Interpolation interpolation_of(const WalkOptions& options) {
+  return options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
+}
+
 Points points_of(const NoiseSchedule& schedule, const WalkOptions& options) {
   Points points;
   if (options.spacing->timesteps) {
-    const Interpolation between =
-        options.convention == Convention::k ? Interpolation::log_linear : Interpolation::linear;
+    const Interpolation between = interpolation_of(options);
     points.timesteps = spaced_timesteps(*options.spacing->timesteps, options.grid, schedule.size(),
                                         options.steps, options.steps_offset);
     for (const double t : points.timesteps) points.sigmas.push_back(schedule.sigma_at(t, between));
@@ -125,7 +134,9 @@ Walk sigma_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
       (options.spacing->timesteps ? *options.spacing->timesteps : options.base) == Spacing::leading;
   const bool unit_variance = leading && options.convention == Convention::diffusers;
   if (explodes) walk.init_scale = unit_variance ? std::hypot(start, 1) : start;
-  walk.level_at = between(schedule, level);
+  walk.level_at = levels_between(schedule, level);
+  const Interpolation between = interpolation_of(options);
+  walk.at_timestep = [schedule, level, between](double t) { return level(schedule.sigma_at(t, between), t); };
   return walk;
 }
 
@@ -138,7 +149,8 @@ Convention find_convention(std::string_view name) {
 }
 
 Walk build_walk(const NoiseSchedule& schedule, const WalkOptions& options) {
-  return options.grid == Grid::trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
+  const bool trained = options.grid == Grid::trained || options.grid == Grid::consistency;
+  return trained ? trained_walk(schedule, options) : sigma_walk(schedule, options);
 }
 
 Walk at_once(Walk walk) {

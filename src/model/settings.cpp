@@ -83,9 +83,12 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse_unread(sampler, "s-churn", settings.s_churn.has_value());
   refuse_unread(sampler, "s-tmin", settings.s_tmin.has_value());
   refuse_unread(sampler, "s-tmax", settings.s_tmax.has_value());
+  check_solver(sampler, settings);
   refuse_unread(sampler, "rtol", settings.rtol.has_value());
   refuse_unread(sampler, "atol", settings.atol.has_value());
-  check_solver(sampler, settings);
+  refuse_unread(sampler, "snr", settings.snr.has_value());
+  refuse_unread(sampler, "corrector-steps", settings.corrector_steps != Settings().corrector_steps);
+  refuse_unread(sampler, "original-steps", settings.original_steps != Settings().original_steps);
   refuse_unread(sampler, "variance", settings.variance != stage.variance);
   refuse_unread(sampler, "prev", settings.prev != "diffusers");
   if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
@@ -113,13 +116,14 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
        .steps = settings.steps,
        .steps_offset = stage.steps_offset,
        .grid = sampler.grid,
+       .original_steps = settings.original_steps,
        .rounds_karras = sampler.rounds_karras,
        .previous = settings.prev == "next" ? Previous::next : sampler.previous,
        .final = sampler.model_decides_final && stage.set_alpha_to_one ? Final::zero : sampler.final,
        .convention = find_convention(settings.convention),
        .base = stage.base_spacing,
        .rho = settings.rho});
-  return sampler.adaptive ? at_once(std::move(walk)) : walk;
+  return sampler.at_once ? at_once(std::move(walk)) : walk;
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {
@@ -137,6 +141,8 @@ SamplerOptions sampler_options_of(const Settings& settings) {
   options.s_tmax = settings.s_tmax.value_or(options.s_tmax);
   options.rtol = settings.rtol.value_or(options.rtol);
   options.atol = settings.atol.value_or(options.atol);
+  options.snr = settings.snr.value_or(options.snr);
+  options.corrector_steps = settings.corrector_steps;
   return options;
 }
 

@@ -89,9 +89,9 @@ TEST_F(JobsTest, BatchesHoldEqualSettings) {
   EXPECT_EQ(lines, (std::vector<std::vector<size_t>>{{1, 3}, {2}, {4, 5}}));
 }
 
-TEST_F(JobsTest, ASamplerThatChoosesItsStepsTakesOnePictureAtATime) {
+TEST_F(JobsTest, AdaptiveSamplersWalkEachPictureAlone) {
   std::vector<Prompt> prompts = {prompt(1), prompt(2)};
-  for (Prompt& prompt : prompts) prompt.options.sampler = "dpm_adaptive";
+  for (Prompt& each : prompts) each.options.sampler = "ode";
   EXPECT_EQ(make_batches(make(prompts).jobs, 2).size(), 2u);
 }
 

@@ -19,7 +19,7 @@ using testing::RecordedNoise;
 using testing::tensor_of;
 
 SamplerOptions options_of(const json& given) {
-  const SamplerOptions standard;
+  const SamplerOptions standard = default_options(find_sampler("dpm_adaptive"), Convention::k);
   return {.eta = given.value("eta", 0.),
           .s_noise = given.value("s_noise", 1.),
           .order = given.value("order", 3),

@@ -1,4 +1,4 @@
-// PNDM's family against exact solutions on Gaussian data, in float64.
+// Samplers of trained timesteps against exact solutions on Gaussian data, in float64.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -71,6 +71,74 @@ TEST_P(PseudoMultistep, CarriesAConstantEpsExactly) {
   const double y = x / first.alpha + 0.25 * (noise_ratio(last) - noise_ratio(first));
   const at::Tensor end = sample(find_sampler(GetParam()), denoise, number(x), walk, none, {}, {});
   EXPECT_NEAR(end.item<double>(), y * last.alpha, 1e-12);
+}
+
+// Mean and variance of a walk's x.
+struct Moments {
+  double mean, variance;
+};
+
+// Of data N(kMean, kDeviation^2) at a level: the denoiser's x0 and eps are `gain` times x less its mean.
+struct Gains {
+  explicit Gains(const Level& l)
+      : total(std::pow(l.alpha * kDeviation, 2) + l.sigma * l.sigma),
+        x0(l.alpha * kDeviation * kDeviation / total),
+        eps(l.sigma / total) {}
+  double total, x0, eps;
+};
+
+Walk consistency_walk(Final final) {
+  const NoiseSchedule schedule({.kind = "scaled_linear", .beta_start = 0.00085, .beta_end = 0.012});
+  return build_walk(
+      schedule, {.spacing = &find_spacing("leading"), .steps = 8, .grid = Grid::consistency, .final = final});
+}
+
+// 40000 walks of unit noise at once, against moments that were computed step by step.
+void expect_moments(std::string_view sampler, const Walk& walk, const SamplerOptions& options,
+                    const Moments& expected) {
+  constexpr int64_t kCount = 40000;
+  SeededNoise noise({7}, {kCount}, at::kFloat, at::TensorOptions(at::kDouble));
+  const at::Tensor x = sample(find_sampler(sampler), gaussian_denoiser(kMean, kDeviation), noise.draw(), walk,
+                              noise, options, {});
+  EXPECT_NEAR(x.mean().item<double>(), expected.mean, 4 * kDeviation / std::sqrt(kCount)) << sampler;
+  EXPECT_NEAR(x.var().item<double>(), expected.variance, 6 * kDeviation * kDeviation / std::sqrt(kCount));
+}
+
+TEST(Lcm, HasTheMomentsOfItsFormula) {
+  const Walk walk = consistency_walk(Final::zero);
+  Moments m{0, 1};
+  for (const auto& [at, to] : walk.steps) {
+    const double t = 10 * at.timestep, skip = 0.25 / (t * t + 0.25), out = t / std::sqrt(t * t + 0.25);
+    const Gains gain(at);
+    const double mean = out * (kMean + gain.x0 * (m.mean - at.alpha * kMean)) + skip * m.mean;
+    m = {to.alpha * mean, std::pow(to.alpha * (out * gain.x0 + skip), 2) * m.variance + to.sigma * to.sigma};
+  }
+  expect_moments("lcm", walk, {}, m);
+}
+
+TEST(Tcd, HasTheMomentsOfItsFormula) {
+  const Walk walk = consistency_walk(Final::first_trained);
+  for (const double eta : {0.3, 1.0}) {
+    Moments m{0, 1};
+    for (size_t i = 0; i < walk.steps.size(); ++i) {
+      const auto& [at, to] = walk.steps[i];
+      const bool last = i + 1 == walk.steps.size();
+      const Level s = last ? to : walk.at_timestep(std::floor((1 - eta) * to.timestep));
+      const double keep = to.alpha / s.alpha, gain = s.alpha * Gains(at).x0 + s.sigma * Gains(at).eps;
+      m.mean = keep * (s.alpha * kMean + gain * (m.mean - at.alpha * kMean));
+      m.variance = std::pow(keep * gain, 2) * m.variance + 1 - keep * keep;
+    }
+    expect_moments("tcd", walk, {.eta = eta}, m);
+  }
+}
+
+TEST(Tcd, AtEtaZeroIsDdim) {
+  const Walk walk = consistency_walk(Final::first_trained);
+  RecordedNoise none({});
+  const Denoise denoise = gaussian_denoiser(kMean, kDeviation);
+  const double a = sample(find_sampler("tcd"), denoise, number(2), walk, none, {}, {}).item<double>();
+  const double b = sample(find_sampler("ddim"), denoise, number(2), walk, none, {}, {}).item<double>();
+  EXPECT_NEAR(a, b, 1e-12);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ Walk walk_for(const SamplerInfo& sampler, int64_t steps) {
                                                     .grid = sampler.grid,
                                                     .previous = sampler.previous,
                                                     .final = sampler.final});
-  return sampler.adaptive ? at_once(walk) : walk;
+  return sampler.at_once ? at_once(walk) : walk;
 }
 
 SamplerOptions defaults_of(const SamplerInfo& sampler) { return {.eta = sampler.eta}; }

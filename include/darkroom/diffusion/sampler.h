@@ -47,8 +47,11 @@ struct SamplerOptions {
   bool lower_order_final = true;               ///< a short walk ends in steps of order 2 and 1 (diffusers)
   bool euler_at_final = false;                 ///< the last step is of order 1 whatever the walk's length
   std::vector<size_t> disable_corrector = {};  ///< UniPC: steps that the next one does not correct
-  double rtol = 0.05, atol = 0.0078;  ///< adaptive: error allowed in a step, as a share of x and beside it
-  double h_init = 0.05;               ///< adaptive: the first step tried, in log(sigma/alpha)
+  double rtol = 1e-3,
+         atol = 1e-3;           ///< what an adaptive sampler lets a step err by: atol + rtol * |x / alpha|
+  double snr = 0.16;            ///< of a corrector's step: its length, as noise over score
+  int64_t corrector_steps = 1;  ///< after each step of a predictor
+  double h_init = 0.05;         ///< adaptive: the first step tried, in log(sigma/alpha)
   double pcoeff = 0, icoeff = 1, dcoeff = 0;  ///< adaptive: of the controller of the step's length
   Variance variance = Variance::fixed_small;
 };
@@ -98,10 +101,10 @@ struct SamplerInfo {
   std::string_view summary;
   std::string_view source;  ///< paper, diffusers class
   int order = 1;            ///< of its error; for several, the one it has by itself
+  bool adaptive = false;    ///< reads its error in x, so that images must not be walked together
   bool stochastic = false;  ///< adds noise unless its options turn that off
   Draws draws = Draws::independent;
-  bool adaptive =
-      false;  ///< chooses its own steps, from the ends of the walk: Walk at_once(), one image a time
+  bool at_once = false;  ///< walks from the first level to the last with noise in one step: Walk at_once()
   Grid grid = Grid::trained;
   bool rounds_karras = false;          ///< see WalkOptions
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise
@@ -110,6 +113,7 @@ struct SamplerInfo {
   LimitedEps limited_eps = LimitedEps::derived;  ///< what its reference does when x0 is clipped
   size_t memory = 0;                             ///< evaluations it looks back on
   double eta = 0;                                ///< its default
+  double rtol = 1e-3, atol = 1e-3;               ///< its defaults
   std::vector<std::string_view> options = {};    ///< it reads
   std::vector<SolverType> solver_types = {};     ///< it has, its default first
   std::optional<SolverType> k_solver_type = {};  ///< k-diffusion's, where it is another

@@ -15,9 +15,10 @@ enum class Spacing { leading, trailing, linspace };
 
 /// What a sampler's reference does with them.
 enum class Grid {
-  trained,    ///< trained timesteps: DDPM, DDIM, PNDM
-  sigma,      ///< noise levels, interpolated where a timestep is fractional: Euler, Heun, LMS, DPM2
-  multistep,  ///< trained timesteps, one step more than asked for and the last left out: DPM-Solver, UniPC
+  trained,      ///< trained timesteps: DDPM, DDIM, PNDM
+  sigma,        ///< noise levels, interpolated where a timestep is fractional: Euler, Heun, LMS, DPM2
+  multistep,    ///< trained timesteps, one step more than asked for and the last left out: DPM-Solver, UniPC
+  consistency,  ///< the timesteps that a consistency model was distilled on, whatever the spacing: LCM, TCD
 };
 
 /// N descending timesteps as diffusers' scheduler classes of this grid make them (set_timesteps). `offset` is
@@ -25,6 +26,11 @@ enum class Grid {
 /// its offset would leave the schedule.
 std::vector<double> spaced_timesteps(Spacing spacing, Grid grid, int64_t train_steps, int64_t steps,
                                      int64_t offset);
+
+/// N descending timesteps of the `original_steps` that a consistency model was distilled on (diffusers:
+/// family of LCMScheduler and TCDScheduler, strength 1). Throws UsageError where there are fewer than N of
+/// those or more than T.
+std::vector<double> consistency_timesteps(int64_t train_steps, int64_t original_steps, int64_t steps);
 
 /// What a curve of noise levels is drawn from: `steps` levels between sigma/alpha = `high` and `low`.
 struct SigmaRange {

@@ -54,7 +54,8 @@ struct WalkOptions {
   int64_t steps = 50;
   int64_t steps_offset = 0;  ///< added to every timestep of leading spacing
   Grid grid = Grid::trained;
-  bool rounds_karras = false;  ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
+  bool rounds_karras = false;   ///< diffusers rounds timesteps of Karras levels on the sigma grid too (KDPM2)
+  int64_t original_steps = 50;  ///< of a consistency grid
   Previous previous = Previous::next;
   Final final = Final::zero;
   Convention convention = Convention::diffusers;

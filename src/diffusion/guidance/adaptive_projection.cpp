@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "darkroom/diffusion/guidance.h"
-#include "diffusion/guidance/per_image.h"
+#include "diffusion/per_image.h"
 
 namespace darkroom {
 

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "darkroom/diffusion/guidance.h"
-#include "diffusion/guidance/per_image.h"
+#include "diffusion/per_image.h"
 
 namespace darkroom {
 namespace {

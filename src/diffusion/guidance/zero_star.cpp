@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "darkroom/diffusion/guidance.h"
-#include "diffusion/guidance/per_image.h"
+#include "diffusion/per_image.h"
 #include "diffusion/guidance/step_of.h"
 
 namespace darkroom {

@@ -29,5 +29,9 @@ at::Tensor dpmpp_2s(const at::Tensor& x, StepContext& context);
 at::Tensor dpm_solver(const at::Tensor& x, StepContext& context);
 at::Tensor deis(const at::Tensor& x, StepContext& context);
 at::Tensor unipc(const at::Tensor& x, StepContext& context);
+at::Tensor lcm(const at::Tensor& x, StepContext& context);
+at::Tensor tcd(const at::Tensor& x, StepContext& context);
+at::Tensor ode(const at::Tensor& x, StepContext& context);
+at::Tensor pc(const at::Tensor& x, StepContext& context);
 
 }  // namespace darkroom

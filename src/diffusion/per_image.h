@@ -7,7 +7,7 @@
 
 namespace darkroom {
 
-/// All dimensions but the batch: guidance treats each image alone.
+/// All dimensions but the batch: what is done to an image never depends on the rest of its batch.
 inline std::vector<int64_t> image_dimensions(const at::Tensor& x) {
   std::vector<int64_t> dimensions(static_cast<size_t>(x.dim() - 1));
   std::iota(dimensions.begin(), dimensions.end(), 1);
