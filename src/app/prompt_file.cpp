@@ -16,8 +16,10 @@ using nlohmann::json;
 
 /// What a JSON value says, as it would be typed. Throws UsageError for an object or a list but of numbers.
 std::string typed(const json& value, const std::string& key) {
+  const Option* option = find_option(key);
+  const bool takes_list = option && std::holds_alternative<std::vector<double> Options::*>(option->field);
   const auto number = [](const json& item) { return item.is_number(); };
-  if (value.is_array() && std::all_of(value.begin(), value.end(), number)) {
+  if (takes_list && value.is_array() && std::all_of(value.begin(), value.end(), number)) {
     std::string list;
     for (const json& item : value) list += (list.empty() ? "" : ",") + item.dump();
     return list;
