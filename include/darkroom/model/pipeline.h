@@ -43,7 +43,7 @@ struct Settings {
   /// Of the sampler (see SamplerOptions); none: its own.
   std::optional<double> eta, s_noise, s_churn, s_tmin, s_tmax, rtol, atol, snr;
   int64_t corrector_steps = 1, original_steps = 50;  ///< of 'pc'; of LCM and TCD
-  int64_t solver_order = 0;                ///< of a sampler that has several; 0: its own
+  int64_t solver_order = 0;                          ///< of a sampler that has several; 0: its own
   std::string solver_type = "auto";        ///< one of solver_type_names(), or "auto": the sampler's own
   std::string lower_order_final = "auto";  ///< "on", "off", or "auto": the convention's
   bool euler_at_final = false;

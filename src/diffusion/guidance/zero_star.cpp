@@ -1,8 +1,8 @@
 #include <ATen/ATen.h>
 
 #include "darkroom/diffusion/guidance.h"
-#include "diffusion/per_image.h"
 #include "diffusion/guidance/step_of.h"
+#include "diffusion/per_image.h"
 
 namespace darkroom {
 
