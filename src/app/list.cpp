@@ -138,8 +138,10 @@ std::string list(const std::string& what, bool json) {
   const std::vector<ordered_json> rows = listing.rows();
   if (!json) return listing.table(rows);
   std::string text;
-  for (const ordered_json& row : rows)
-    text += row.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  for (const ordered_json& row : rows) {
+    if (!text.empty()) text += '\n';
+    text += row.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  }
   return text;
 }
 
