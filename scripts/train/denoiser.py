@@ -7,6 +7,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 import captions
 import common
+import scenes
 import text_encoder
 import tokenizer as tokens
 from latents import Bank
@@ -21,8 +22,10 @@ SCHEDULE = dict(
     num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.02, prediction_type="v_prediction",
     timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True, steps_offset=1,
 )  # fmt: skip
-RECIPE = common.Recipe(steps=9000, batch=32, peak=1e-3, average=0.999)
-UNCONDITIONAL = 0.1  # odds of an empty caption, for classifier-free guidance
+RECIPE = common.Recipe(steps=13000, batch=32, peak=1e-3, average=0.999)
+# Odds of an empty caption, for classifier-free guidance: of every scene, and of one large object in the centre. Without a
+# caption nothing guides the picture, so the fewer kinds of scene it may be, the better a model of this size draws it.
+UNCAPTIONED, UNCAPTIONED_PLAIN = 0.02, 0.45
 # Signal-to-noise ratios that the error of x0 is weighted by are kept in these: min-SNR has the upper bound only, but in the
 # noisiest steps, to which it gives next to no weight, it is decided what the picture shows.
 SNR_BOUNDS = (0.3, 5.0)
@@ -49,6 +52,11 @@ class Texts:
     @torch.no_grad()
     def __call__(self, texts: list[str]) -> torch.Tensor:
         return self.model(tokens.encode(self.tokenizer, texts).to(self.model.device)).last_hidden_state
+
+
+def _line(scene: scenes.Scene, random: np.random.Generator) -> str:
+    odds = UNCAPTIONED_PLAIN if scene.plain else UNCAPTIONED
+    return "" if random.random() < odds else captions.caption(scene, random)
 
 
 def _loss(model, latents, context, alphas, generator) -> torch.Tensor:
@@ -80,7 +88,7 @@ def train(options: common.Options) -> None:
     alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
     for _ in run:
         latents, truth = bank.draw(run.random, RECIPE.batch)
-        lines = ["" if run.random.random() < UNCONDITIONAL else captions.caption(scene, run.random) for scene in truth]
+        lines = [_line(scene, run.random) for scene in truth]
         run.learn(_loss(model, latents, texts(lines), alphas, run.generator))
         if run.every(100):
             bank.refresh()

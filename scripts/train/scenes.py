@@ -60,6 +60,11 @@ class Scene:
     def count(self) -> int:
         return 1 if self.other == NOTHING else 2
 
+    @property
+    def plain(self) -> bool:
+        """One large object in the centre."""
+        return self == Scene(self.object, self.colour, SIZE_NAMES.index("large"))
+
     def facts(self) -> tuple[int, ...]:
         return astuple(self)
 
