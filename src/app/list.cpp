@@ -47,12 +47,17 @@ std::string table(const std::vector<ordered_json>& rows, const std::vector<Colum
         lines[i + 1].append("\n").append(start, ' ').append(note(rows[i]));
   }
   std::string text;
-  for (const std::string& line : lines) text += line + "\n";
+  for (const std::string& line : lines) text.append(text.empty() ? "" : "\n").append(line);
   return text;
 }
 
 std::string name_of(const ordered_json& row) { return row["name"]; }
 std::string summary_of(const ordered_json& row) { return row["summary"]; }
+
+std::string calls_of(const ordered_json& row) {
+  const ordered_json& calls = row["calls_per_step"];
+  return calls.is_null() ? "any" : calls.dump();
+}
 
 std::string names_and_source(const ordered_json& row) {
   const std::string aliases = joined(row["aliases"]);
@@ -66,7 +71,7 @@ std::vector<ordered_json> sampler_rows() {
                     {"aliases", sampler.aliases},
                     {"order", sampler.order},
                     {"deterministic", !sampler.stochastic},
-                    {"calls_per_step", sampler.calls},
+                    {"calls_per_step", sampler.calls > 0 ? ordered_json(sampler.calls) : ordered_json()},
                     {"summary", sampler.summary},
                     {"source", sampler.source},
                     {"options", sampler.options}});
@@ -103,7 +108,7 @@ std::string sampler_table(const std::vector<ordered_json>& rows) {
   return table(rows,
                {{"NAME", name_of},
                 {"ORDER", [](const ordered_json& row) { return row["order"].dump(); }},
-                {"CALLS A STEP", [](const ordered_json& row) { return row["calls_per_step"].dump(); }},
+                {"CALLS A STEP", calls_of},
                 {"NOISE",
                  [](const ordered_json& row) -> std::string {
                    return row["deterministic"].get<bool>() ? "no" : "yes";

@@ -52,10 +52,7 @@ struct SetField {
     options.*field = parse_integer(what, text, low(), high());
   }
   void operator()(double Options::*field) const { options.*field = number(); }
-  void operator()(std::optional<double> Options::*field) const {
-    options.*field = number();
-    if (options.*field == 0.0) options.*field = std::nullopt;
-  }
+  void operator()(std::optional<double> Options::*field) const { options.*field = number(); }
   void operator()(std::string Options::*field) const {
     options.*field = option.choices ? chosen(option, text, what) : text;
   }

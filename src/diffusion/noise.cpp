@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <utility>
+
 namespace darkroom {
 
 SeededNoise::SeededNoise(const std::vector<uint32_t>& seeds, std::vector<int64_t> shape, at::ScalarType drawn,
@@ -13,20 +15,31 @@ SeededNoise::SeededNoise(const std::vector<uint32_t>& seeds, std::vector<int64_t
   for (const uint32_t seed : seeds) generators_.push_back(at::detail::createCPUGenerator(seed));
 }
 
-at::Tensor SeededNoise::draw() {
-  std::vector<at::Tensor> images;
-  for (at::Generator& generator : generators_)
-    images.push_back(at::randn(shape_, generator, at::TensorOptions().dtype(drawn_)));
-  return at::cat(images).to(like_);
-}
-
-std::vector<at::Tensor> SeededNoise::states() const {
+std::vector<at::Tensor> SeededNoise::streams() const {
   std::vector<at::Tensor> states;
   for (const at::Generator& generator : generators_) states.push_back(generator.get_state());
   return states;
 }
 
+SeededNoise::Ahead SeededNoise::upload() {
+  std::vector<at::Tensor> before = streams(), images;
+  for (at::Generator& generator : generators_)
+    images.push_back(at::randn(shape_, generator, at::TensorOptions().dtype(drawn_)));
+  at::Tensor noise = at::cat(images);
+  if (like_.device().is_cuda()) noise = noise.pin_memory();
+  return {std::move(before), noise.to(like_, /*non_blocking=*/true)};
+}
+
+at::Tensor SeededNoise::draw() {
+  at::Tensor noise = (next_ ? *std::exchange(next_, {}) : upload()).noise;
+  next_ = upload();
+  return noise;
+}
+
+std::vector<at::Tensor> SeededNoise::states() const { return next_ ? next_->states : streams(); }
+
 void SeededNoise::restore(const std::vector<at::Tensor>& states) {
+  next_.reset();
   for (size_t i = 0; i < generators_.size(); ++i) generators_[i].set_state(states.at(i));
 }
 

@@ -117,11 +117,13 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   refuse("original-steps", settings.original_steps != Settings().original_steps);
   refuse("variance", settings.variance != stage.variance);
   refuse("prev", settings.prev != "diffusers");
+  refuse("cfg-pp", settings.cfg_pp && !sampler.reads_eps);
+  refuse("schedule", sampler.grid == Grid::consistency && settings.schedule != manifest.defaults.schedule);
   check_solver(sampler, settings);
   check_schedule(settings);
   if (settings.flow_shift && !stage.flow)
     throw UsageError("--flow-shift is for rectified flow models, which this is not");
-  if (settings.threshold_max != stage.threshold_max && !settings.threshold_ratio)
+  if (settings.threshold_max != stage.threshold_max && settings.threshold_ratio.value_or(0) == 0)
     throw UsageError("--threshold-max has no effect without --threshold-ratio");
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
@@ -201,10 +203,11 @@ Denoise denoiser_of(const Settings& settings, const Manifest::Stage& stage, cons
   // CFG++ is an eps of its own, which limiting x0 must not undo.
   const LimitedEps limited_eps =
       settings.cfg_pp ? LimitedEps::kept : find_sampler(settings.sampler).limited_eps;
-  if (settings.threshold_ratio)
+  if (settings.threshold_ratio.value_or(0) > 0)
     return dynamic_threshold(std::move(denoise), *settings.threshold_ratio,
                              settings.threshold_max.value_or(1), limited_eps);
-  if (settings.clip_sample) return clip_sample(std::move(denoise), *settings.clip_sample, limited_eps);
+  if (settings.clip_sample.value_or(0) > 0)
+    return clip_sample(std::move(denoise), *settings.clip_sample, limited_eps);
   return denoise;
 }
 

@@ -7,6 +7,7 @@ import numpy
 import pytest
 from PIL import Image
 
+
 def pixels(darkroom, name):
     return numpy.asarray(Image.open(darkroom.folder / name))
 
@@ -108,3 +109,19 @@ def test_impossible_parts_are_refused(darkroom, words, said):
     result = darkroom.make(*words, "a cat")
     assert result.code == 2 and said in result.err, result.err
     assert not list(darkroom.folder.glob("*.png"))
+
+
+def test_zero_is_a_value(darkroom):
+    """Not the same as leaving the option out, which means the sampler's own."""
+
+    def made(name, *words):
+        assert darkroom.make("--steps", "3", "-s", "3", "a cat", *words, "-o", name).code == 0
+        return pixels(darkroom, name)
+
+    ancestral = made("ancestral.png", "--sampler", "euler_a")
+    assert (made("quiet.png", "--sampler", "euler_a", "--s-noise", "0") != ancestral).any()
+    still = made("still.png", "--sampler", "euler_a", "--eta", "0")
+    assert (still != ancestral).any() and (still == made("euler.png", "--sampler", "euler")).all()
+    clipped, off = made("clipped.png", "--clip-sample", "0.1"), made("off.png", "--clip-sample", "0")
+    assert (clipped != off).any() and (off == made("plain.png")).all()
+    assert json.loads(Image.open(darkroom.folder / "off.png").info["darkroom"])["clip_sample"] == 0

@@ -10,6 +10,10 @@
 #include "support/toys.h"
 
 namespace darkroom {
+
+// gtest's name of the parameter.
+void PrintTo(const SamplerInfo& sampler, std::ostream* out) { *out << sampler.name; }
+
 namespace {
 
 const NoiseSchedule& stable_diffusion() {
@@ -67,6 +71,24 @@ TEST_P(EverySampler, LeavesItsStartAsItWas) {
   const at::Tensor start = noise.draw() * walk.init_scale, before = start.clone();
   sample(sampler, denoise, start, walk, noise, defaults_of(sampler), {});
   EXPECT_TRUE(start.equal(before));
+}
+
+// An eps of its own, as CFG++ gives, with the x0 it belongs to.
+TEST_P(EverySampler, IsGuidedByEpsIfItsRowSaysSo) {
+  const SamplerInfo& sampler = GetParam();
+  const Walk walk = walk_for(sampler, 5);
+  const auto walked = [&](double change) {
+    SeededNoise noise = noise_for(5);
+    const at::Tensor start = noise.draw() * walk.init_scale;
+    const Denoise other = [&](const at::Tensor& x, const Level& level) {
+      Prediction p = denoise(x, level);
+      p.eps = p.eps + change;
+      p.x0_of_eps = p.x0 - change;
+      return p;
+    };
+    return sample(sampler, other, start, walk, noise, defaults_of(sampler), {});
+  };
+  EXPECT_EQ(walked(0.1).equal(walked(0)), !sampler.reads_eps);
 }
 
 class MetaNoise : public Noise {

@@ -116,6 +116,21 @@ TEST(Lcm, HasTheMomentsOfItsFormula) {
   expect_moments("lcm", walk, {}, m);
 }
 
+// Where the boundary function is neither 0 nor 1: in walks people make it is 1e-5 away.
+TEST(Lcm, BecomesTheIdentityTowardsTimestepZero) {
+  const Denoise denoise = gaussian_denoiser(kMean, kDeviation);
+  RecordedNoise none({});
+  for (const double t : {0.0, 0.05}) {
+    const Level at = {0.8, 0.6, t};
+    Walk walk;
+    walk.steps = {{at, {1, 0, 0}}};
+    const double x0 = denoise(number(2), at).x0.item<double>();
+    const double expected = t == 0 ? 2 : 0.5 * 2 + x0 / std::sqrt(2);
+    const at::Tensor end = sample(find_sampler("lcm"), denoise, number(2), walk, none, {}, {});
+    EXPECT_NEAR(end.item<double>(), expected, 1e-12);
+  }
+}
+
 TEST(Tcd, HasTheMomentsOfItsFormula) {
   const Walk walk = consistency_walk(Final::first_trained);
   for (const double eta : {0.3, 1.0}) {
@@ -130,6 +145,20 @@ TEST(Tcd, HasTheMomentsOfItsFormula) {
     }
     expect_moments("tcd", walk, {.eta = eta}, m);
   }
+}
+
+// In double (1 - 0.9) * 10 falls short of 1; diffusers' float32 reaches it.
+TEST(Tcd, FloorsAFloatProduct) {
+  Walk walk = consistency_walk(Final::first_trained);
+  walk.steps.front().to.timestep = 10;
+  std::vector<double> through;
+  walk.at_timestep = [&, find = walk.at_timestep](double t) {
+    through.push_back(t);
+    return find(t);
+  };
+  RecordedNoise noise(std::vector<at::Tensor>(8, number(0)));
+  sample(find_sampler("tcd"), gaussian_denoiser(kMean, kDeviation), number(2), walk, noise, {.eta = 0.9}, {});
+  EXPECT_EQ(through.front(), 1);
 }
 
 TEST(Tcd, AtEtaZeroIsDdim) {

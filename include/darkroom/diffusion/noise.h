@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace darkroom {
@@ -23,7 +24,8 @@ class Noise {
 
 /// One stream per image, each from the image's own seed and equal to
 /// torch.Generator("cpu").manual_seed(seed), so an image's noise is the same in every batch. Drawn on the CPU
-/// whatever the device (diffusers: randn_tensor with a list of generators).
+/// whatever the device (diffusers: randn_tensor with a list of generators), one draw ahead and from pinned
+/// memory, so that a GPU never waits for it.
 class SeededNoise : public Noise {
  public:
   /// `shape` is one image's, without the batch. `drawn` is the dtype of the draw: float16 and bfloat16 use
@@ -33,12 +35,21 @@ class SeededNoise : public Noise {
 
   at::Tensor draw() override;
 
-  /// Where each image's stream stands: bytes that a stream of any seed can be set to.
+  /// Where each image's next draw begins in its stream: bytes that a stream of any seed can be set to.
   std::vector<at::Tensor> states() const;
   void restore(const std::vector<at::Tensor>& states);
 
  private:
+  /// A draw on its way to the device.
+  struct Ahead {
+    std::vector<at::Tensor> states;  ///< of the streams before it
+    at::Tensor noise;
+  };
+  Ahead upload();
+  std::vector<at::Tensor> streams() const;
+
   std::vector<at::Generator> generators_;
+  std::optional<Ahead> next_;
   std::vector<int64_t> shape_;
   at::ScalarType drawn_;
   at::TensorOptions like_;

@@ -104,7 +104,8 @@ struct SamplerInfo {
   bool at_once = false;     ///< chooses its own steps from the ends of the walk: at_once(Walk)
   bool stochastic = false;  ///< adds noise unless its options turn that off
   Draws draws = Draws::independent;
-  int calls = 1;  ///< of the network a step
+  bool reads_eps = true;  ///< so that CFG++, whose eps is not that of its x0, guides it
+  int calls = 1;          ///< of the network a step; 0: as many as it finds it needs
   Grid grid = Grid::trained;
   bool rounds_karras = false;          ///< see WalkOptions
   Previous previous = Previous::next;  ///< where its steps end unless the person says otherwise

@@ -49,7 +49,7 @@ struct Settings {
   bool euler_at_final = false;
   std::string prev = "diffusers";  ///< DDIM's previous timestep: "diffusers" (t - T/N) or "next" (the list's)
   std::string variance;            ///< DDPM: one of variance_names()
-  std::optional<double> clip_sample;  ///< x0 is limited to +-range; none: off
+  std::optional<double> clip_sample;  ///< x0 is limited to +-range; 0 or none: off
   std::optional<double> threshold_ratio,
       threshold_max;                     ///< dynamic thresholding, which wins over clipping; none: off
   std::string noise_dtype = "fp32";      ///< fp32, fp16, bf16: the dtype noise is drawn in

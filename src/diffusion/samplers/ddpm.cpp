@@ -26,8 +26,6 @@ at::Tensor add_noise(const at::Tensor& mean, const at::Tensor& z, Variance kind,
   return mean.add(z, std::sqrt(posterior));
 }
 
-}  // namespace
-
 // Ho et al. 2006.11239, eq. 6 and 7, between any two levels (diffusers: DDPMScheduler.step).
 at::Tensor ddpm(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
@@ -41,6 +39,19 @@ at::Tensor ddpm(const at::Tensor& x, StepContext& context) {
   if (at.timestep <= 0) return mean;
   const double posterior = std::max(to_variance / at_variance * beta, 1e-20);
   return add_noise(mean, context.noise.draw(), context.options.variance, beta, posterior, p.variance);
+}
+
+}  // namespace
+
+SamplerInfo ddpm_row() {
+  return {.name = "ddpm",
+          .aliases = {"DDPMScheduler"},
+          .summary = "the original ancestral walk; noise at every step, many steps",
+          .source = "Ho et al. 2006.11239; diffusers DDPMScheduler",
+          .stochastic = true,
+          .reads_eps = false,
+          .options = {"variance"},
+          .step = ddpm};
 }
 
 }  // namespace darkroom

@@ -19,8 +19,6 @@ at::Tensor midpoint_step(const at::Tensor& x, const Level& at, const Level& to, 
   return advance(advance(there, first, at, to, -1), second, at, to);
 }
 
-}  // namespace
-
 at::Tensor dpm2(const at::Tensor& x, StepContext& context) {
   const auto [start, at] = churn(x, context);
   return midpoint_step(start, at, context.step().to, context);
@@ -30,6 +28,36 @@ at::Tensor dpm2_ancestral(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
   const auto& [down, up] = ancestral_step(at, to, context.options.eta);
   return renoise(midpoint_step(x, at, down, context), up, context);
+}
+
+}  // namespace
+
+SamplerInfo dpm2_row() {
+  return {.name = "dpm2",
+          .aliases = {"KDPM2DiscreteScheduler", "dpm_2", "k_dpm_2"},
+          .summary = "Euler with the slope of each step's middle; two calls a step",
+          .source = "Karras et al. 2206.00364; diffusers KDPM2DiscreteScheduler; k-diffusion sample_dpm_2",
+          .order = 2,
+          .calls = 2,
+          .grid = Grid::sigma,
+          .rounds_karras = true,
+          .options = {"s-churn", "s-tmin", "s-tmax", "s-noise"},
+          .step = dpm2};
+}
+
+SamplerInfo dpm2_ancestral_row() {
+  return {.name = "dpm2_a",
+          .aliases = {"KDPM2AncestralDiscreteScheduler", "dpm_2_ancestral", "DPM2 a", "k_dpm_2_a"},
+          .summary = "DPM2 that adds noise again at every step; two calls a step",
+          .source = "k-diffusion sample_dpm_2_ancestral; diffusers KDPM2AncestralDiscreteScheduler",
+          .order = 2,
+          .stochastic = true,
+          .calls = 2,
+          .grid = Grid::sigma,
+          .rounds_karras = true,
+          .eta = 1,
+          .options = {"eta", "s-noise"},
+          .step = dpm2_ancestral};
 }
 
 }  // namespace darkroom

@@ -90,8 +90,6 @@ double error_of(const Pair& pair, const at::Tensor& before, const SamplerOptions
   return (pair.low - pair.high).div_(scale).square_().mean().sqrt_().item<double>();
 }
 
-}  // namespace
-
 // k-diffusion's sample_dpm_adaptive. A step tried again asks the denoiser once less than there: its start is
 // known.
 at::Tensor dpm_adaptive(const at::Tensor& start, StepContext& context) {
@@ -121,6 +119,24 @@ at::Tensor dpm_adaptive(const at::Tensor& start, StepContext& context) {
     at = to;
     first = context.denoise(x, at);
   }
+}
+
+}  // namespace
+
+SamplerInfo dpm_adaptive_row() {
+  return {.name = "dpm_adaptive",
+          .aliases = {"DPM adaptive", "k_dpm_ad"},
+          .summary = "chooses its own steps by the error it sees (--rtol, --atol), whatever --steps says",
+          .source = "Lu et al. 2206.00927, appendix C; k-diffusion sample_dpm_adaptive",
+          .order = 3,
+          .adaptive = true,
+          .at_once = true,
+          .calls = 0,
+          .grid = Grid::sigma,
+          .rtol = 0.05,
+          .atol = 0.0078,
+          .options = {"eta", "s-noise", "rtol", "atol"},
+          .step = dpm_adaptive};
 }
 
 }  // namespace darkroom

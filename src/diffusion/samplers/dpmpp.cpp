@@ -37,10 +37,9 @@ at::Tensor data_form(const at::Tensor& x, StepContext& context, size_t own_order
   settle(context.history.front().prediction);
   if (eta == 0 || to.sigma == 0) return next;
   const double deviation = to.sigma * std::sqrt(-std::expm1(-2 * eta * h));
-  return next.add_(context.noise.draw(), deviation * context.options.s_noise);
+  return next.add_(context.noise.draw_over(noise_ratio(at), noise_ratio(to)),
+                   deviation * context.options.s_noise);
 }
-
-}  // namespace
 
 at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context) { return data_form(x, context, 2, 0); }
 
@@ -61,6 +60,94 @@ at::Tensor dpm_solver(const at::Tensor& x, StepContext& context) {
   const double h = log_snr(to) - log_snr(at);
   const size_t order = multistep_order(context, solver_order(context.options, 2));
   return integrate_eps(context.history, solver_weights(context, order, h, -h), to);
+}
+
+}  // namespace
+
+SamplerInfo dpmpp_2m_row() {
+  return {.name = "dpm++2m",
+          .aliases = {"DPMSolverMultistepScheduler", "dpmpp_2m", "DPM++ 2M", "k_dpmpp_2m"},
+          .summary = "looks back one step for free; good from 15 steps on",
+          .source =
+              "Lu et al. 2211.01095, alg. 2; diffusers DPMSolverMultistepScheduler; k-diffusion "
+              "sample_dpmpp_2m",
+          .order = 2,
+          .grid = Grid::multistep,
+          .memory = 2,
+          .options = {"solver-order", "solver-type", "lower-order-final", "euler-at-final"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .highest_order = 3,
+          .step = dpmpp_2m};
+}
+
+SamplerInfo dpmpp_3m_row() {
+  return {.name = "dpm++3m",
+          .aliases = {"dpmpp_3m", "DPM++ 3M", "k_dpmpp_3m"},
+          .summary = "looks back two steps; smoother than dpm++2m, not for strong guidance",
+          .source =
+              "Lu et al. 2211.01095, appendix; diffusers DPMSolverMultistepScheduler of "
+              "solver_order 3",
+          .order = 2,
+          .grid = Grid::multistep,
+          .memory = 2,
+          .options = {"solver-type", "lower-order-final", "euler-at-final"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .step = dpmpp_3m};
+}
+
+SamplerInfo dpmpp_2m_sde_row() {
+  return {.name = "dpm++2m_sde",
+          .aliases = {"dpmpp_2m_sde", "DPM++ 2M SDE", "k_dpmpp_2m_sde", "sde-dpmsolver++"},
+          .summary = "dpm++2m that adds noise again at every step",
+          .source =
+              "Lu et al. 2211.01095, section 5; diffusers DPMSolverMultistepScheduler of "
+              "algorithm_type sde-dpmsolver++; k-diffusion sample_dpmpp_2m_sde",
+          .order = 2,
+          .stochastic = true,
+          .draws = Draws::brownian_k,
+          .grid = Grid::multistep,
+          .memory = 2,
+          .eta = 1,
+          .options = {"eta", "s-noise", "solver-order", "solver-type", "lower-order-final", "euler-at-final"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .highest_order = 3,
+          .step = dpmpp_2m_sde};
+}
+
+SamplerInfo dpmpp_3m_sde_row() {
+  return {.name = "dpm++3m_sde",
+          .aliases = {"dpmpp_3m_sde", "DPM++ 3M SDE", "k_dpmpp_3m_sde"},
+          .summary = "looks back two steps and adds noise again; for 25 steps and more",
+          .source =
+              "k-diffusion sample_dpmpp_3m_sde; diffusers DPMSolverMultistepScheduler of "
+              "algorithm_type sde-dpmsolver++, solver_order 3",
+          .order = 2,
+          .stochastic = true,
+          .draws = Draws::brownian_k,
+          .grid = Grid::multistep,
+          .memory = 2,
+          .eta = 1,
+          .options = {"eta", "s-noise", "solver-type", "lower-order-final", "euler-at-final"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .k_solver_type = SolverType::heun,
+          .step = dpmpp_3m_sde};
+}
+
+SamplerInfo dpm_solver_row() {
+  return {.name = "dpm_solver",
+          .aliases = {"dpmsolver"},
+          .summary = "the predecessor of dpm++2m, in terms of noise; for little guidance",
+          .source =
+              "Lu et al. 2206.00927; diffusers DPMSolverMultistepScheduler of algorithm_type "
+              "dpmsolver",
+          .order = 2,
+          .grid = Grid::multistep,
+          .final = Final::first_trained,
+          .memory = 2,
+          .options = {"solver-order", "solver-type", "lower-order-final", "euler-at-final"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .highest_order = 3,
+          .step = dpm_solver};
 }
 
 }  // namespace darkroom

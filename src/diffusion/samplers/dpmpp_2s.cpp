@@ -31,8 +31,6 @@ std::vector<double> group_weights(const StepContext& context, size_t place, doub
   return weights;
 }
 
-}  // namespace
-
 // Lu et al. 2211.01095, algorithm 1 (2S), and its third order, as diffusers' DPMSolverSinglestepScheduler
 // spreads them over the walk: one call a step. Started in the middle of a group, it takes what there is.
 at::Tensor dpmpp_2s(const at::Tensor& x, StepContext& context) {
@@ -44,6 +42,22 @@ at::Tensor dpmpp_2s(const at::Tensor& x, StepContext& context) {
   const size_t base = place - 1;
   const double h = log_snr(to) - log_snr(context.history[base].level);
   return integrate_x0(context.history, group_weights(context, place, h), to, base);
+}
+
+}  // namespace
+
+SamplerInfo dpmpp_2s_row() {
+  return {.name = "dpm++2s",
+          .aliases = {"DPMSolverSinglestepScheduler", "DPM++ 2S"},
+          .summary = "every second step starts again from the one before with what it learned",
+          .source = "Lu et al. 2211.01095, alg. 1; diffusers DPMSolverSinglestepScheduler",
+          .order = 2,
+          .grid = Grid::multistep,
+          .memory = 2,
+          .options = {"solver-order", "solver-type"},
+          .solver_types = {SolverType::midpoint, SolverType::heun},
+          .highest_order = 3,
+          .step = dpmpp_2s};
 }
 
 }  // namespace darkroom

@@ -20,8 +20,6 @@ at::Tensor second_order(const Prediction& first, const Prediction& middle, const
   return jump(first, to).add_(middle.x0 - first.x0, weight);
 }
 
-}  // namespace
-
 at::Tensor dpmpp_2s_ancestral(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
   const auto& [down, up] = ancestral_step(at, to, context.options.eta);
@@ -47,6 +45,39 @@ at::Tensor dpmpp_sde(const at::Tensor& x, StepContext& context) {
   const at::Tensor inner = renoised(jump(first, half.down), half.up, middle);
   const Prediction second = context.denoise(inner, middle);
   return renoised(second_order(first, second, at, whole.down), whole.up, to);
+}
+
+}  // namespace
+
+SamplerInfo dpmpp_2s_ancestral_row() {
+  return {.name = "dpm++2s_a",
+          .aliases = {"dpmpp_2s_ancestral", "DPM++ 2S a", "k_dpmpp_2s_a"},
+          .summary = "DPM++ with a second look and new noise at every step; two calls a step",
+          .source = "Lu et al. 2211.01095, alg. 1; k-diffusion sample_dpmpp_2s_ancestral",
+          .order = 2,
+          .stochastic = true,
+          .calls = 2,
+          .grid = Grid::sigma,
+          .eta = 1,
+          .options = {"eta", "s-noise"},
+          .step = dpmpp_2s_ancestral};
+}
+
+SamplerInfo dpmpp_sde_row() {
+  return {.name = "dpm++sde",
+          .aliases = {"DPMSolverSDEScheduler", "dpmpp_sde", "DPM++ SDE", "k_dpmpp_sde"},
+          .summary = "DPM++ of the stochastic equation; fine detail in few steps, two calls a step",
+          .source =
+              "Lu et al. 2211.01095; k-diffusion sample_dpmpp_sde; diffusers "
+              "DPMSolverSDEScheduler",
+          .order = 2,
+          .stochastic = true,
+          .draws = Draws::brownian,
+          .calls = 2,
+          .grid = Grid::sigma,
+          .eta = 1,
+          .options = {"eta", "s-noise"},
+          .step = dpmpp_sde};
 }
 
 }  // namespace darkroom

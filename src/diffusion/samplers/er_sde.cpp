@@ -35,8 +35,6 @@ Integrals integrate(double low, double high) {
   return sum;
 }
 
-}  // namespace
-
 // Cui et al. 2309.06169, ER-SDE-Solver-1, 2 and 3, one after the other as evaluations to look back on come
 // in. x0's derivatives are over r = sigma/alpha.
 at::Tensor er_sde(const at::Tensor& x, StepContext& context) {
@@ -64,6 +62,21 @@ at::Tensor er_sde(const at::Tensor& x, StepContext& context) {
   }
   const double deviation = to.sigma * std::sqrt(1 - keep * keep);
   return x1.add(context.noise.draw(), deviation * context.options.s_noise);
+}
+
+}  // namespace
+
+SamplerInfo er_sde_row() {
+  return {.name = "er_sde",
+          .aliases = {},
+          .summary = "extended reverse-time SDE; looks back two steps for free, adds little noise",
+          .source = "Cui et al. 2309.06169, VP ER-SDE-Solver-3; ComfyUI er_sde",
+          .order = 3,
+          .stochastic = true,
+          .grid = Grid::sigma,
+          .memory = 2,
+          .options = {"s-noise"},
+          .step = er_sde};
 }
 
 }  // namespace darkroom

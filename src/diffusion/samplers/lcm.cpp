@@ -7,6 +7,7 @@
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
+namespace {
 
 // Luo et al. 2310.04378: what the consistency function says x0 is, noised again. The function is bound to be
 // the identity at timestep 0 (diffusers: get_scalings_for_boundary_condition_discrete).
@@ -34,6 +35,31 @@ at::Tensor tcd(const at::Tensor& x, StepContext& context) {
   const double keep = to.alpha / through.alpha, kept = keep * through.sigma;
   const double deviation = std::sqrt(std::max(0.0, to.sigma * to.sigma - kept * kept));
   return (clean * keep).add_(context.noise.draw(), deviation);
+}
+
+}  // namespace
+
+SamplerInfo lcm_row() {
+  return {.name = "lcm",
+          .aliases = {"LCMScheduler"},
+          .summary = "for latent consistency models: 2 to 8 steps, of timesteps all its own",
+          .source = "Luo et al. 2310.04378; diffusers LCMScheduler",
+          .stochastic = true,
+          .reads_eps = false,
+          .grid = Grid::consistency,
+          .options = {"original-steps"},
+          .step = lcm};
+}
+
+SamplerInfo tcd_row() {
+  return {.name = "tcd",
+          .aliases = {"TCDScheduler"},
+          .summary = "for trajectory consistency models; --eta adds noise, 0.3 in their paper",
+          .source = "Zheng et al. 2402.19159; diffusers TCDScheduler",
+          .grid = Grid::consistency,
+          .final = Final::first_trained,
+          .options = {"eta", "original-steps"},
+          .step = tcd};
 }
 
 }  // namespace darkroom

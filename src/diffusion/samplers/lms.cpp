@@ -25,8 +25,6 @@ double share_of(const std::vector<double>& nodes, size_t j, double from, double 
   return share;
 }
 
-}  // namespace
-
 // Adams-Bashforth with steps of any length, over sigma. The order counts the walk's steps, as in diffusers: a
 // walk begun in its middle has the coefficients of a full history at once, but not all the slopes.
 at::Tensor lms(const at::Tensor& x, StepContext& context) {
@@ -42,6 +40,23 @@ at::Tensor lms(const at::Tensor& x, StepContext& context) {
     next = advance(next, context.history[j].prediction, at, to, share);
   }
   return next;
+}
+
+}  // namespace
+
+SamplerInfo lms_row() {
+  return {.name = "lms",
+          .aliases = {"LMSDiscreteScheduler", "k_lms"},
+          .summary = "looks back three steps for free; for smooth walks of 20 steps or more",
+          .source =
+              "linear multistep (Adams-Bashforth); diffusers LMSDiscreteScheduler; k-diffusion "
+              "sample_lms",
+          .order = 4,
+          .grid = Grid::sigma,
+          .memory = 3,
+          .options = {"solver-order"},
+          .highest_order = 4,
+          .step = lms};
 }
 
 }  // namespace darkroom

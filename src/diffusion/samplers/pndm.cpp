@@ -37,8 +37,6 @@ at::Tensor multistep(const History& history, const Level& to) {
 // picture at its start.
 bool one_look(const StepContext& context) { return context.left() == 1 || context.step().at.alpha == 0; }
 
-}  // namespace
-
 // Alg. 2 without the Runge-Kutta steps: orders rise from 1 (Zhang & Chen 2204.13902, appendix: iPNDM).
 at::Tensor ipndm(const at::Tensor& x, StepContext& context) {
   context.evaluate(x);
@@ -71,6 +69,49 @@ at::Tensor pndm(const at::Tensor& x, StepContext& context) {
   const Prediction third = context.denoise(transfer(x, second.eps, at, middle), middle);
   const Prediction fourth = context.denoise(transfer(x, third.eps, at, next), next);
   return transfer(x, (first.eps + fourth.eps).add_(second.eps + third.eps, 2).div_(6), at, next);
+}
+
+}  // namespace
+
+SamplerInfo pndm_row() {
+  return {.name = "pndm",
+          .aliases = {},
+          .summary = "three Runge-Kutta steps of four calls, then looks back three steps for free",
+          .source = "Liu et al. 2202.09778, alg. 2; diffusers PNDMScheduler, skip_prk_steps=False",
+          .order = 2,
+          .previous = Previous::constant,
+          .final = Final::first_trained,
+          .model_decides_final = true,
+          .memory = 3,
+          .options = {"prev"},
+          .step = pndm};
+}
+
+SamplerInfo plms_row() {
+  return {.name = "plms",
+          .aliases = {"PNDMScheduler"},
+          .summary = "as pndm, with one call more than it has steps; the first Stable Diffusion's own",
+          .source =
+              "Liu et al. 2202.09778, eq. 12; Rombach et al.'s PLMS; diffusers PNDMScheduler, "
+              "skip_prk_steps=True",
+          .order = 2,
+          .previous = Previous::constant,
+          .final = Final::first_trained,
+          .model_decides_final = true,
+          .memory = 3,
+          .options = {"prev"},
+          .step = plms};
+}
+
+SamplerInfo ipndm_row() {
+  return {.name = "ipndm",
+          .aliases = {"IPNDMScheduler"},
+          .summary = "as plms on noise levels, without the extra call",
+          .source = "Zhang & Chen 2204.13902; diffusers IPNDMScheduler",
+          .order = 2,
+          .grid = Grid::sigma,
+          .memory = 3,
+          .step = ipndm};
 }
 
 }  // namespace darkroom

@@ -18,8 +18,6 @@ at::Tensor langevin(const at::Tensor& x, const Level& level, StepContext& contex
   return at::addcmul(x, k, z - k * eps, 2 * level.sigma);
 }
 
-}  // namespace
-
 // Alg. 2, in any variable: the reverse diffusion of sigma / alpha, then the corrector where it arrived. The
 // last step adds no noise.
 at::Tensor pc(const at::Tensor& x, StepContext& context) {
@@ -31,6 +29,20 @@ at::Tensor pc(const at::Tensor& x, StepContext& context) {
   at::Tensor y = jump(p, mean).add_(context.noise.draw(), to.alpha * std::sqrt(s * s - next * next));
   for (int64_t i = 0; i < context.options.corrector_steps; ++i) y = langevin(y, to, context);
   return y;
+}
+
+}  // namespace
+
+SamplerInfo pc_row() {
+  return {.name = "pc",
+          .aliases = {"ScoreSdeVeScheduler", "predictor_corrector"},
+          .summary = "reverse diffusion, corrected by Langevin steps; for hundreds of steps",
+          .source = "Song et al. 2011.13456, alg. 2 and 4",
+          .stochastic = true,
+          .calls = 2,
+          .grid = Grid::sigma,
+          .options = {"snr", "corrector-steps"},
+          .step = pc};
 }
 
 }  // namespace darkroom

@@ -71,8 +71,6 @@ at::Tensor integrate(at::Tensor y, double r, double to, const StepContext& conte
   return y;
 }
 
-}  // namespace
-
 // A last step to no noise integrates to the least the model was trained on, and asks for x0 there.
 at::Tensor ode(const at::Tensor& x, StepContext& context) {
   const auto& [at, to] = context.step();
@@ -80,6 +78,21 @@ at::Tensor ode(const at::Tensor& x, StepContext& context) {
   const double from = noise_ratio(at), until = std::min(from, noise_ratio(end));
   const at::Tensor there = integrate(x / at.alpha, from, until, context).mul_(end.alpha);
   return to.sigma == 0 ? jump(context.denoise(there, end), to) : there;
+}
+
+}  // namespace
+
+SamplerInfo ode_row() {
+  return {.name = "ode",
+          .aliases = {"probability_flow", "rk45", "dopri5"},
+          .summary = "where every deterministic sampler tends, to --rtol; fewer --steps cost fewer calls",
+          .source = "Song et al. 2011.13456, section 4.3; Dormand & Prince 1980",
+          .order = 5,
+          .adaptive = true,
+          .calls = 0,
+          .grid = Grid::sigma,
+          .options = {"rtol", "atol"},
+          .step = ode};
 }
 
 }  // namespace darkroom

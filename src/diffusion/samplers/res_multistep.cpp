@@ -8,6 +8,7 @@
 #include "diffusion/samplers/samplers.h"
 
 namespace darkroom {
+namespace {
 
 // Zhang et al. 2308.02157: the exponential integrator of second order that looks back one step, to the lower
 // level of an ancestral step. With noise the length looked back counts from where the last
@@ -26,6 +27,22 @@ at::Tensor res_multistep(const at::Tensor& x, StepContext& context) {
     next.add_(p.x0 - context.history[1].prediction.x0, down.alpha * h_phi2 * h / back);
   }
   return renoise(next, up, context);
+}
+
+}  // namespace
+
+SamplerInfo res_multistep_row() {
+  return {.name = "res_multistep",
+          .aliases = {},
+          .summary = "looks back one step for free; deterministic unless --eta is given",
+          .source =
+              "Zhang et al. 2308.02157; ComfyUI res_multistep, with --eta 1 "
+              "res_multistep_ancestral",
+          .order = 2,
+          .grid = Grid::sigma,
+          .memory = 1,
+          .options = {"eta", "s-noise"},
+          .step = res_multistep};
 }
 
 }  // namespace darkroom

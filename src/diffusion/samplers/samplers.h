@@ -4,34 +4,34 @@
 
 namespace darkroom {
 
-// One function for each row of samplers(); sources stand there.
-at::Tensor ddim(const at::Tensor& x, StepContext& context);
-at::Tensor ddpm(const at::Tensor& x, StepContext& context);
-at::Tensor euler(const at::Tensor& x, StepContext& context);
-at::Tensor euler_ancestral(const at::Tensor& x, StepContext& context);
-at::Tensor heun(const at::Tensor& x, StepContext& context);
-at::Tensor dpm2(const at::Tensor& x, StepContext& context);
-at::Tensor dpm2_ancestral(const at::Tensor& x, StepContext& context);
-at::Tensor lms(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_2s_ancestral(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_sde(const at::Tensor& x, StepContext& context);
-at::Tensor dpm_adaptive(const at::Tensor& x, StepContext& context);
-at::Tensor er_sde(const at::Tensor& x, StepContext& context);
-at::Tensor res_multistep(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_2m(const at::Tensor& x, StepContext& context);
-at::Tensor pndm(const at::Tensor& x, StepContext& context);
-at::Tensor plms(const at::Tensor& x, StepContext& context);
-at::Tensor ipndm(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_3m(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_2m_sde(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_3m_sde(const at::Tensor& x, StepContext& context);
-at::Tensor dpmpp_2s(const at::Tensor& x, StepContext& context);
-at::Tensor dpm_solver(const at::Tensor& x, StepContext& context);
-at::Tensor deis(const at::Tensor& x, StepContext& context);
-at::Tensor unipc(const at::Tensor& x, StepContext& context);
-at::Tensor lcm(const at::Tensor& x, StepContext& context);
-at::Tensor tcd(const at::Tensor& x, StepContext& context);
-at::Tensor ode(const at::Tensor& x, StepContext& context);
-at::Tensor pc(const at::Tensor& x, StepContext& context);
+// The rows of samplers(); each stands beside its function.
+SamplerInfo ddim_row();
+SamplerInfo ddpm_row();
+SamplerInfo pndm_row();
+SamplerInfo plms_row();
+SamplerInfo ipndm_row();
+SamplerInfo lcm_row();
+SamplerInfo tcd_row();
+SamplerInfo ode_row();
+SamplerInfo pc_row();
+SamplerInfo euler_row();
+SamplerInfo euler_ancestral_row();
+SamplerInfo heun_row();
+SamplerInfo dpm2_row();
+SamplerInfo dpm2_ancestral_row();
+SamplerInfo lms_row();
+SamplerInfo dpmpp_2m_row();
+SamplerInfo dpmpp_3m_row();
+SamplerInfo dpmpp_2m_sde_row();
+SamplerInfo dpmpp_3m_sde_row();
+SamplerInfo dpmpp_2s_row();
+SamplerInfo dpm_solver_row();
+SamplerInfo deis_row();
+SamplerInfo unipc_row();
+SamplerInfo dpmpp_2s_ancestral_row();
+SamplerInfo dpmpp_sde_row();
+SamplerInfo dpm_adaptive_row();
+SamplerInfo er_sde_row();
+SamplerInfo res_multistep_row();
 
 }  // namespace darkroom

@@ -44,8 +44,6 @@ std::vector<double> correction(const StepContext& context) {
   return w;
 }
 
-}  // namespace
-
 // Zhao et al. 2302.04867, algorithms 5 to 8. The correction of the step before reaches this step's end as
 // little of it as stays of x: exp(-h).
 at::Tensor unipc(const at::Tensor& x, StepContext& context) {
@@ -62,6 +60,23 @@ at::Tensor unipc(const at::Tensor& x, StepContext& context) {
     for (size_t k = 0; k < late.size(); ++k) weights[k] += std::exp(-h) * late[k];
   }
   return integrate_x0(context.history, weights, to);
+}
+
+}  // namespace
+
+SamplerInfo unipc_row() {
+  return {.name = "unipc",
+          .aliases = {"UniPCMultistepScheduler", "uni_pc", "UniPC"},
+          .summary = "corrects each step with the next one's answer; good from 8 steps on",
+          .source = "Zhao et al. 2302.04867; diffusers UniPCMultistepScheduler",
+          .order = 2,
+          .grid = Grid::multistep,
+          .flow_from_one = true,
+          .memory = 3,
+          .options = {"solver-order", "solver-type", "lower-order-final"},
+          .solver_types = {SolverType::bh2, SolverType::bh1},
+          .highest_order = 3,
+          .step = unipc};
 }
 
 }  // namespace darkroom
