@@ -150,6 +150,10 @@ GoldenCase::GoldenCase(const json& fields)
       options(options_of(c, sampler)),
       walk(build()) {}
 
+std::string GoldenCase::reference() const {
+  return c["file"] == "sde_samplers" || c["file"] == "paper_samplers" ? "paper" : c["convention"];
+}
+
 NoiseSchedule GoldenCase::trained_levels() const {
   return NoiseSchedule({.kind = c["kind"],
                         .beta_start = c["beta_start"],

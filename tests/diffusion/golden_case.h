@@ -30,6 +30,8 @@ struct GoldenCase {
   const Walk walk;
   const at::Tensor start = tensor("x"), samples = tensor("samples");
 
+  /// Whose numbers: "diffusers", "k", or "paper" where they were computed from formulas.
+  std::string reference() const;
   bool is_flow() const { return c["kind"] == "flow"; }
   bool has(const char* key) const { return file.tensors().contains(name + "/" + key); }
   at::Tensor tensor(const char* key) const { return tensor_of(file.at(name + "/" + key)); }

@@ -131,8 +131,7 @@ TEST_P(SamplerGolden, Agrees) {
   std::vector<double> told;
   const double worst = worst_step(run, told);
   if (run.has("timesteps")) expect_told(run, told);
-  std::printf("%-9s %-60s worst step %.1e\n", run.c["convention"].get<std::string>().c_str(),
-              run.name.c_str(), worst);
+  std::printf("%-9s %-60s worst step %.1e\n", run.reference().c_str(), run.name.c_str(), worst);
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, SamplerGolden, ::testing::ValuesIn(golden_cases()), [](const auto& test) {
