@@ -6,6 +6,8 @@
 namespace darkroom {
 namespace {
 
+constexpr size_t kMostListed = 12;  // beside a likely name
+
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 // Letters inserted, left out, replaced, or two neighbours swapped (optimal string alignment).
@@ -49,6 +51,7 @@ std::string unknown_name(std::string_view what, std::string_view name,
   std::string message = "unknown " + std::string(what) + " '" + std::string(name) + "'";
   const std::string near = nearest_name(name, candidates);
   if (!near.empty()) message += "; did you mean '" + near + "'?";
+  if (!near.empty() && candidates.size() > kMostListed) return message;
   message += " (allowed:";
   for (const std::string& candidate : candidates)
     message += (&candidate == &candidates.front() ? " " : ", ") + candidate;

@@ -69,6 +69,9 @@ std::vector<double> sigmas_of(const FlowSchedule& schedule, const WalkOptions& o
   for (double& sigma : sigmas) sigma = shifted(schedule, sigma);
   if (schedule.terminal && sigmas.size() > 1) stretch(sigmas, *schedule.terminal);
   if (!curve) return sigmas;
+  for (const std::optional<double>& end : {options.sigma_min, options.sigma_max})
+    if (end.value_or(0) > 1)
+      throw UsageError("--sigma-min and --sigma-max of rectified flow are shares of noise, 0 to 1");
   return spacing.curve({.high = options.sigma_max.value_or(sigmas.front()),
                         .low = options.sigma_min.value_or(sigmas.back()),
                         .steps = options.steps,

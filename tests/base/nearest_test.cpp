@@ -30,6 +30,9 @@ TEST(UnknownName, NamesWhatIsAllowed) {
             "unknown sampler 'eular'; did you mean 'euler'? (allowed: ddim, euler)");
   EXPECT_EQ(unknown_name("sampler", "magic", {"ddim", "euler"}),
             "unknown sampler 'magic' (allowed: ddim, euler)");
+  const std::vector<std::string> many(13, "euler");
+  EXPECT_EQ(unknown_name("sampler", "eular", many), "unknown sampler 'eular'; did you mean 'euler'?");
+  EXPECT_NE(unknown_name("sampler", "magic", many).find("(allowed: euler, "), std::string::npos);
 }
 
 }  // namespace

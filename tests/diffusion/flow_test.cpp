@@ -44,6 +44,14 @@ TEST(Flow, LevelsBetweenTheGridsAreFoundByNoiseRatioAndByTimestep) {
   EXPECT_EQ(walk.at_timestep(750).sigma, 0.75);
 }
 
+TEST(Flow, NoiseLevelsOverOneAreRefused) {
+  WalkOptions options = options_of("karras", 5);
+  options.sigma_max = 1;
+  EXPECT_EQ(build_walk(FlowSchedule{}, options).steps.front().at.alpha, 0);
+  options.sigma_max = 14.6;
+  EXPECT_THROW(build_walk(FlowSchedule{}, options), UsageError);
+}
+
 TEST(Flow, SchedulesOfTrainedLevelsAreRefused) {
   for (const char* name : {"leading", "trailing", "simple", "normal", "kl_optimal", "align-your-steps"})
     EXPECT_THROW(build_walk(FlowSchedule{}, options_of(name, 4)), UsageError) << name;

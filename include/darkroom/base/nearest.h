@@ -14,7 +14,8 @@ bool same_word(std::string_view a, std::string_view b);
 /// letters differ).
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
-/// "unknown WHAT 'NAME'; did you mean 'X'? (allowed: a, b, c)", for errors about names.
+/// "unknown WHAT 'NAME'; did you mean 'X'? (allowed: a, b, c)", for errors about names. A long list is left
+/// out where a name is near.
 std::string unknown_name(std::string_view what, std::string_view name,
                          const std::vector<std::string>& candidates);
 
