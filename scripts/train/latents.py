@@ -49,7 +49,14 @@ class Bank:
         self.latents = torch.cat([part["latents"] for part in parts])
         self.scenes = [scenes.Scene(*row) for part in parts for row in part["facts"].tolist()]
         self.count = len(paths)
+        self.rows = {}
 
-    def draw(self, random: np.random.Generator, count: int):
-        rows = random.integers(len(self.scenes), size=count)
+    def _rows(self, wanted) -> np.ndarray:
+        if wanted not in self.rows:
+            self.rows[wanted] = np.array([row for row, scene in enumerate(self.scenes) if not wanted or wanted(scene)])
+        return self.rows[wanted]
+
+    def draw(self, random: np.random.Generator, count: int, wanted=None):
+        """`wanted`: of a scene, whether it may be drawn."""
+        rows = random.choice(self._rows(wanted), size=count)
         return self.latents[torch.from_numpy(rows)].float(), [self.scenes[row] for row in rows]
