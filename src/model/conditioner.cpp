@@ -68,12 +68,13 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
       outputs;  // of (network, tokenizer): one run serves all roles
   Tensors result;
   for (const Manifest::Conditioning& conditioning : manifest_.conditioning) {
+    if (conditioning.from.empty()) continue;
     std::vector<at::Tensor> parts;
-    for (const std::string& source : conditioning.from) {
-      const auto [network, output] = split_source(source);
-      const auto run = std::pair(network, conditioning.tokenizer);
+    for (size_t i = 0; i < conditioning.from.size(); ++i) {
+      const auto [network, output] = split_source(conditioning.from[i]);
+      const auto run = std::pair(network, conditioning.tokenizers[i]);
       if (!outputs.contains(run)) {
-        const Tokenizer& tokenizer = *tokenizers_.at(conditioning.tokenizer);
+        const Tokenizer& tokenizer = *tokenizers_.at(run.second);
         const at::Tensor ids =
             at::tensor(tokenizer.encode(prompt.value_or(""), diagnostics_, place), at::kLong);
         Tensors fresh = encoder(network).run({{"ids", ids.unsqueeze(0)}});

@@ -48,10 +48,13 @@ void check_cfg_pp(const Settings& s) {
 std::vector<std::string> conditioning_of(const Manifest& manifest) {
   std::vector<std::string> parts;
   for (const Manifest::Conditioning& conditioning : manifest.conditioning) {
-    const Manifest::Tokenizer& tokenizer = manifest.tokenizers.at(conditioning.tokenizer);
-    for (const std::string& part : {conditioning.role, conditioning.empty, tokenizer.kind, tokenizer.sha256,
-                                    tokenizer.pad, std::to_string(tokenizer.length)})
-      parts.push_back(part);
+    parts.insert(parts.end(), {conditioning.role, conditioning.empty});
+    parts.insert(parts.end(), conditioning.values.begin(), conditioning.values.end());
+    for (const std::string& name : conditioning.tokenizers) {
+      const Manifest::Tokenizer& tokenizer = manifest.tokenizers.at(name);
+      parts.insert(parts.end(),
+                   {tokenizer.kind, tokenizer.sha256, tokenizer.pad, std::to_string(tokenizer.length)});
+    }
     for (const std::string& source : conditioning.from) {
       const size_t dot = source.find('.');
       parts.push_back(manifest.networks.at(source.substr(0, dot)).sha256 + source.substr(dot));
@@ -66,7 +69,9 @@ bool same_levels(const ScheduleSpec& a, const ScheduleSpec& b) {
 
 }  // namespace
 
-bool is_guided(const Settings& settings) { return settings.cfg_scale > 1 || settings.cfg_pp; }
+bool is_guided(const Settings& settings) {
+  return !settings.guidance_embedded && (settings.cfg_scale > 1 || settings.cfg_pp);
+}
 
 int64_t guided_branches(const Settings& settings, size_t prompts) {
   return static_cast<int64_t>(prompts) + (settings.perp_neg > 0 ? 2 : 1);
@@ -74,6 +79,8 @@ int64_t guided_branches(const Settings& settings, size_t prompts) {
 
 void check_guidance(const Settings& s, const Manifest::Stage& stage) {
   find_scale_schedule(s.guidance_schedule);
+  refuse(s.guidance_embedded && s.cfg_pp,
+         "--cfg-pp: this model is told the guidance scale, and has no other guidance");
   if (!is_guided(s)) check_unguided(s);
   if (s.cfg_pp) check_cfg_pp(s);
   check_interval(s);
@@ -99,7 +106,7 @@ Denoise guidance_of(const Settings& s, const Manifest::Stage& stage, const Walk&
     compare = adaptive_projection(std::move(compare),
                                   {.eta = s.apg_eta, .norm = s.apg_norm, .momentum = s.apg_momentum});
   const PredictionType type = denoiser.kind.type;
-  GuidanceScale scale = scale_over(walk, {.scale = s.cfg_scale,
+  GuidanceScale scale = scale_over(walk, {.scale = is_guided(s) ? s.cfg_scale : 1,
                                           .start = s.guidance_start,
                                           .stop = s.guidance_stop,
                                           .schedule = find_scale_schedule(s.guidance_schedule),

@@ -65,6 +65,11 @@ std::vector<std::string> JsonReader::texts(const char* key) {
   return v.get<std::vector<std::string>>();
 }
 
+std::vector<std::string> JsonReader::text_or_texts(const char* key) {
+  if (value(key).is_string()) return {text(key)};
+  return texts(key);
+}
+
 double JsonReader::positive(const char* key) {
   const double value = number(key);
   if (!(value > 0)) fail(key, "is " + std::to_string(value) + "; more than 0 is needed");

@@ -23,6 +23,7 @@ class JsonReader {
   bool boolean(const char* key);
   std::string one_of(const char* key, const std::vector<std::string>& allowed);
   std::vector<std::string> texts(const char* key);
+  std::vector<std::string> text_or_texts(const char* key);  ///< a string stands for a list of it alone
   std::vector<double> numbers(const char* key);
   JsonReader object(const char* key);
   std::vector<JsonReader> objects(const char* key);

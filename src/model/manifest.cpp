@@ -11,6 +11,7 @@
 #include "darkroom/diffusion/prediction.h"
 #include "darkroom/diffusion/sampler.h"
 #include "model/json_reader.h"
+#include "model/picture_values.h"
 #include "model/schedule_reader.h"
 
 namespace darkroom {
@@ -75,6 +76,16 @@ Manifest::Tokenizer read_tokenizer(JsonReader& reader, const fs::path& folder) {
 Manifest::Conditioning read_conditioning(JsonReader& reader, const Manifest& manifest) {
   Manifest::Conditioning conditioning;
   conditioning.role = reader.text("role");
+  if (reader.has("values")) {
+    conditioning.values = reader.texts("values");
+    const std::vector<std::string> known = picture_value_names();
+    for (const std::string& value : conditioning.values)
+      if (std::ranges::find(known, value) == known.end())
+        reader.fail("values", "holds an " + unknown_name("word", value, known));
+    if (conditioning.values.empty()) reader.fail("values", "is empty");
+    reader.finish();
+    return conditioning;
+  }
   conditioning.from = reader.texts("from");
   if (conditioning.from.empty()) reader.fail("from", "is empty; 'network.output' is needed");
   for (const std::string& source : conditioning.from) {
@@ -84,9 +95,15 @@ Manifest::Conditioning read_conditioning(JsonReader& reader, const Manifest& man
         std::ranges::find(network->second.outputs, source.substr(dot + 1)) == network->second.outputs.end())
       reader.fail("from", "names '" + source + "', which is no output of a network ('network.output')");
   }
-  conditioning.tokenizer = reader.text("tokenizer");
-  if (!manifest.tokenizers.contains(conditioning.tokenizer))
-    reader.fail("tokenizer", "names '" + conditioning.tokenizer + "', which is none of the tokenizers");
+  if (reader.has("join")) reader.one_of("join", {"channels"});
+  conditioning.tokenizers = reader.text_or_texts("tokenizer");
+  if (conditioning.tokenizers.size() == 1)
+    conditioning.tokenizers.resize(conditioning.from.size(), conditioning.tokenizers[0]);
+  if (conditioning.tokenizers.size() != conditioning.from.size())
+    reader.fail("tokenizer", "must name one, or one for each of 'from'");
+  for (const std::string& tokenizer : conditioning.tokenizers)
+    if (!manifest.tokenizers.contains(tokenizer))
+      reader.fail("tokenizer", "names '" + tokenizer + "', which is none of the tokenizers");
   if (reader.has("empty")) conditioning.empty = reader.one_of("empty", {"encode", "zeros"});
   reader.finish();
   return conditioning;
@@ -176,6 +193,9 @@ Manifest::Defaults read_defaults(JsonReader reader) {
   defaults.height = reader.integer("height", 1, kMaxPixels);
   defaults.steps = reader.integer("steps", 1, 1'000'000);
   defaults.cfg_scale = reader.number("cfg_scale");
+  if (reader.has("aesthetic_score")) defaults.aesthetic_score = reader.number("aesthetic_score");
+  if (reader.has("negative_aesthetic_score"))
+    defaults.negative_aesthetic_score = reader.number("negative_aesthetic_score");
   defaults.sampler = known(reader, "sampler", find_sampler);
   defaults.schedule = known(reader, "schedule", find_spacing);
   reader.finish();

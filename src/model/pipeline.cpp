@@ -13,6 +13,7 @@
 #include "model/conditioner.h"
 #include "model/guidance.h"
 #include "model/load.h"
+#include "model/picture_values.h"
 #include "model/settings.h"
 #include "nn/libtorch_error.h"
 
@@ -98,6 +99,8 @@ struct Pipeline::Parts {
     weaker = load_network(*o.weaker, name, o.device, o.precision);
   }
 
+  Tensors condition(const std::optional<std::string>& prompt, const std::string& place,
+                    const Settings& settings, bool negative);
   BranchInputs encode(const std::vector<Request>& requests, const Settings& settings);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
@@ -110,6 +113,16 @@ struct Pipeline::Parts {
   std::optional<Network> weaker;
 };
 
+// What the denoiser is told besides its latents and timestep, for one picture.
+Tensors Pipeline::Parts::condition(const std::optional<std::string>& prompt, const std::string& place,
+                                   const Settings& settings, bool negative) {
+  Tensors inputs = conditioner.encode(prompt, place);
+  for (const Manifest::Conditioning& conditioning : manifest.conditioning)
+    if (!conditioning.values.empty())
+      inputs[conditioning.role] = picture_values(conditioning.values, settings, negative);
+  return inputs;
+}
+
 BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, const Settings& settings) {
   std::vector<std::vector<Tensors>> prompts;  // by prompt, then image
   std::vector<Tensors> negative;
@@ -117,16 +130,17 @@ BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, const
     const std::vector<WeightedPrompt> parts = prompts_in(request.prompt, settings);
     prompts.resize(parts.size());
     for (size_t i = 0; i < parts.size(); ++i)
-      prompts[i].push_back(conditioner.encode(parts[i].text, request.place));
+      prompts[i].push_back(condition(parts[i].text, request.place, settings, false));
     // Composed prompts may need it without guidance.
     if (is_guided(settings) || settings.compose)
-      negative.push_back(conditioner.encode(request.negative_prompt, request.place + " (negative prompt)"));
+      negative.push_back(
+          condition(request.negative_prompt, request.place + " (negative prompt)", settings, true));
   }
   BranchInputs inputs;
   for (const std::vector<Tensors>& images : prompts) inputs.prompts.push_back(stack(images));
   if (!negative.empty()) inputs.negative = stack(negative);
   if (settings.perp_neg > 0)
-    inputs.empty = stack(std::vector<Tensors>(requests.size(), conditioner.encode(std::nullopt, "")));
+    inputs.empty = stack(std::vector<Tensors>(requests.size(), condition(std::nullopt, "", settings, true)));
   conditioner.release();
   return inputs;
 }

@@ -4,6 +4,7 @@
 
 #include "darkroom/base/error.h"
 #include "model/guidance.h"
+#include "model/picture_values.h"
 
 namespace darkroom {
 namespace {
@@ -87,6 +88,9 @@ Settings default_settings(const Manifest& manifest) {
   settings.height = manifest.defaults.height;
   settings.steps = manifest.defaults.steps;
   settings.cfg_scale = manifest.defaults.cfg_scale;
+  settings.guidance_embedded = embeds_guidance(manifest);
+  settings.aesthetic_score = manifest.defaults.aesthetic_score;
+  settings.negative_aesthetic_score = manifest.defaults.negative_aesthetic_score;
   settings.sampler = manifest.defaults.sampler;
   settings.schedule = manifest.defaults.schedule;
   settings.variance = stage.variance;
@@ -128,6 +132,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
+  check_picture_values(settings, manifest);
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));

@@ -42,7 +42,7 @@ TEST(CommandLine, LeavesTheRestToTheModel) {
   const Options options = parse_command_line({"x", "--cfg-scale", "1", "--clip-sample", "0"}, defaults);
   EXPECT_EQ(options.width, 64);
   EXPECT_DOUBLE_EQ(options.cfg_scale, 1);
-  EXPECT_FALSE(options.clip_sample.has_value());
+  EXPECT_EQ(options.clip_sample, 0);  // off, whatever the model says
   EXPECT_FALSE(options.negative_prompt.has_value());
   EXPECT_EQ(options.seed, -1);
   EXPECT_EQ(options.model, "emoji");

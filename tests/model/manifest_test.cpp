@@ -133,6 +133,15 @@ TEST_F(ManifestTest, NamesTheKeyAtFault) {
       {[](json& j) { j["conditioning"][0]["from"] = {"text.pooled"}; },
        "conditioning[0].from names 'text.pooled'"},
       {[](json& j) { j["conditioning"][0]["tokenizer"] = "t5"; }, "conditioning[0].tokenizer names 't5'"},
+      {[](json& j) {
+         j["conditioning"][0]["tokenizer"] = {"clip", "clip"};
+       },
+       "conditioning[0].tokenizer must name one"},
+      {[](json& j) { j["conditioning"][0]["join"] = "rows"; }, "conditioning[0].join"},
+      {[](json& j) {
+         j["conditioning"].push_back({{"role", "time_ids"}, {"values", {"crop_topp"}}});
+       },
+       "did you mean 'crop_top'"},
       {[](json& j) { j["stages"][0]["kind"] = "prior"; }, "stages[0].kind"},
       {[](json& j) { j["stages"][0]["denoiser"] = "net"; }, "stages[0].denoiser names 'net'"},
       {[](json& j) { j["stages"][0]["prediction"] = "v-pred"; }, "stages[0].prediction"},

@@ -1,10 +1,13 @@
 // What settings a model accepts, and what a run is estimated to need: no network is loaded.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <functional>
 
 #include "darkroom/base/error.h"
 #include "darkroom/model/pipeline.h"
+#include "model/guidance.h"
+#include "model/picture_values.h"
 
 namespace darkroom {
 namespace {
@@ -71,6 +74,48 @@ TEST(Settings, ThatCannotBeAreRefusedWithTheReason) {
     const std::string fault = fault_after(c.change);
     EXPECT_NE(fault.find(c.said), std::string::npos) << "expected: " << c.said << "\nsaid: " << fault;
   }
+}
+
+// As diffusers' StableDiffusionXLPipeline and LatentConsistencyModelPipeline tell their U-Nets.
+TEST(PictureValues, AreThisPicturesUnlessGiven) {
+  Settings s = default_settings(tiny());
+  s.width = 40;
+  s.height = 24;
+  s.cfg_scale = 7.5;
+  const auto told = [&](bool negative) {
+    const at::Tensor row = picture_values(picture_value_names(), s, negative);
+    EXPECT_EQ(row.dim(), 2);
+    return std::vector<float>(row.const_data_ptr<float>(), row.const_data_ptr<float>() + row.numel());
+  };
+  EXPECT_EQ(told(false), (std::vector<float>{24, 40, 0, 0, 24, 40, 6, 6.5}));
+  s.original_width = 512;
+  s.crop_top = 3;
+  s.target_height = 100;
+  EXPECT_EQ(told(true), (std::vector<float>{24, 512, 3, 0, 100, 40, 2.5, 6.5}));
+}
+
+TEST(PictureValues, AreRefusedByAModelThatIsNotToldThem) {
+  const auto no_effect = [](const std::string& fault) {
+    return fault.find("has no effect on this model") != std::string::npos;
+  };
+  EXPECT_TRUE(no_effect(fault_after([](Settings& s) { s.crop_top = 1; })));
+  EXPECT_TRUE(no_effect(fault_after([](Settings& s) { s.negative_aesthetic_score = 1; })));
+  Manifest told = tiny();
+  told.conditioning.push_back({.role = "time_ids", .values = {"crop_top"}});
+  Settings settings = default_settings(told);
+  settings.crop_top = 1;
+  EXPECT_NO_THROW(check_settings(settings, told));
+}
+
+TEST(PictureValues, AModelToldTheGuidanceScaleIsNotGuided) {
+  Manifest told = tiny();
+  Settings settings = default_settings(told);
+  settings.cfg_scale = 5;
+  EXPECT_TRUE(is_guided(settings));
+  told.conditioning.push_back({.role = "guidance", .values = {"guidance_weight"}});
+  settings = default_settings(told);
+  settings.cfg_scale = 5;
+  EXPECT_FALSE(is_guided(settings));
 }
 
 TEST(Settings, EpsilonAtZeroSignalIsRefused) {

@@ -33,10 +33,11 @@ struct Manifest {
     int64_t length = 77;
   };
   struct Conditioning {
-    std::string role;               ///< denoiser input it feeds, such as "context"
-    std::vector<std::string> from;  ///< "network.output"
-    std::string tokenizer;
+    std::string role;                          ///< denoiser input it feeds, such as "context"
+    std::vector<std::string> from = {};        ///< "network.output", joined on the channels
+    std::vector<std::string> tokenizers = {};  ///< one for each of them
     std::string empty = "encode";  ///< an absent negative prompt: "encode" (the empty text) or "zeros"
+    std::vector<std::string> values = {};  ///< numbers about the picture, in place of all this: a row of them
   };
   struct Stage {
     std::string kind;  ///< "diffusion"
@@ -63,6 +64,7 @@ struct Manifest {
   struct Defaults {
     int64_t width = 0, height = 0, steps = 0;
     double cfg_scale = 1;
+    double aesthetic_score = 6, negative_aesthetic_score = 2.5;  ///< as diffusers'
     std::string sampler, schedule;
   };
 

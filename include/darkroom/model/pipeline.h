@@ -27,13 +27,19 @@ struct Settings {
   std::string guidance_schedule = "constant";    ///< one of scale_schedule_names()
   double guidance_rescale = 0;                   ///< 0: off
   double apg_eta = 1, apg_norm = 0,
-         apg_momentum = 0;      ///< adaptive projected guidance: ProjectionOptions; as given here, off
-  bool cfg_zero = false;        ///< CFG-Zero*'s optimised scale
-  int64_t zero_init_steps = 0;  ///< CFG-Zero*'s zero-init
-  double perp_neg = 0;          ///< strength of the perpendicular negative prompt; 0: off
-  bool cfg_pp = false;          ///< CFG++, at a cfg_scale of 0 to 1
-  bool compose = false;         ///< the prompt may hold several: split_composition
-  bool autoguided = false;      ///< by the pipeline's weaker model instead of a negative prompt
+         apg_momentum = 0;         ///< adaptive projected guidance: ProjectionOptions; as given here, off
+  bool cfg_zero = false;           ///< CFG-Zero*'s optimised scale
+  int64_t zero_init_steps = 0;     ///< CFG-Zero*'s zero-init
+  double perp_neg = 0;             ///< strength of the perpendicular negative prompt; 0: off
+  bool cfg_pp = false;             ///< CFG++, at a cfg_scale of 0 to 1
+  bool compose = false;            ///< the prompt may hold several: split_composition
+  bool autoguided = false;         ///< by the pipeline's weaker model instead of a negative prompt
+  bool guidance_embedded = false;  ///< the model's: its denoiser is told the scale, and not guided
+  /// What a model that is told so takes for the size of the picture it was trained on, its crop and the size
+  /// made of it, in pixels; 0: this picture's.
+  int64_t original_width = 0, original_height = 0, target_width = 0, target_height = 0;
+  int64_t crop_left = 0, crop_top = 0;
+  double aesthetic_score = 6, negative_aesthetic_score = 2.5;  ///< likewise; of 10
   std::string sampler, schedule;
   /// Of the schedule (see WalkOptions); none: its own, the model's.
   std::optional<double> rho, sigma_min, sigma_max;
