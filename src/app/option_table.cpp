@@ -153,6 +153,8 @@ std::vector<Option> make_table() {
        "SDXL's refiner: how good the picture is to look, of 10 (default 6)", 0, 10},
       {"negative-aesthetic-score", 0, {}, settings, picture, &Options::negative_aesthetic_score, "X",
        "SDXL's refiner: the same for the negative prompt (default 2.5)", 0, 10},
+      {"vae-tiling", 0, {}, settings, picture, &Options::vae_tiling, "PIXELS",
+       "decode in overlapping squares of this side, to save memory; 512 is usual (default 0: all at once)", 0, 16384},
       {"noise-dtype", 0, {}, settings, picture, &Options::noise_dtype, "NAME",
        "draw the noise as fp32 (default), fp16 or bf16; each is another picture", 0, 0, noise_dtype_choices},
       {"cfg-scale", 0, {"guidance-scale"}, guidance, picture, &Options::cfg_scale, "X",

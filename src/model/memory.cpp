@@ -37,7 +37,9 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
       is_guided(settings) ? guided_branches(settings, prompts) : static_cast<int64_t>(prompts);
   const double denoiser_batch = static_cast<double>(branches * batch);
   const double denoiser = denoiser_of(manifest).activation_bytes_per_pixel;
-  const double decoder = manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
+  const auto tile = static_cast<double>(settings.vae_tiling);
+  const double decoded = tile > 0 ? std::min(1.0, tile * tile / pixels) : 1;  // share of the picture at once
+  const double decoder = decoded * manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
   // One runs after the other; images are decoded one at a time.
   estimate.activations = static_cast<int64_t>(std::max(denoiser * denoiser_batch, decoder) * scale);
   return estimate;

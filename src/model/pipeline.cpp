@@ -15,6 +15,7 @@
 #include "model/load.h"
 #include "model/picture_values.h"
 #include "model/settings.h"
+#include "model/tiles.h"
 #include "nn/libtorch_error.h"
 
 namespace darkroom {
@@ -150,7 +151,13 @@ Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& setti
   if (!finite(latents)) return {{}, "the denoiser returned values that are no numbers (NaN or Inf)"};
   const at::Tensor scaled = latents.unsqueeze(0) / manifest.output.scale + manifest.output.shift;
   const std::string& role = decoder.spec().inputs.front();
-  const at::Tensor decoded = decoder.run({{role, scaled}}).at(decoder.spec().outputs.front())[0];
+  const auto run = [&](const at::Tensor& part) {
+    return decoder.run({{role, part}}).at(decoder.spec().outputs.front());
+  };
+  const int64_t factor = manifest.output.factor;
+  const at::Tensor decoded =
+      (settings.vae_tiling > 0 ? decode_tiled(run, scaled, settings.vae_tiling / factor, factor)
+                               : run(scaled))[0];
   if (decoded.sizes() != at::IntArrayRef({3, settings.height, settings.width}))
     throw ModelError("network '" + decoder.spec().name + "' made a picture of shape " + shape_text(decoded) +
                      " instead of [3, " + std::to_string(settings.height) + ", " +

@@ -105,6 +105,8 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   check_size("width", settings.width, manifest.output.factor);
   check_size("height", settings.height, manifest.output.factor);
 
+  if (settings.vae_tiling > 0) check_size("--vae-tiling", settings.vae_tiling, 4 * manifest.output.factor);
+
   const SamplerInfo& sampler = find_sampler(settings.sampler);
   const auto refuse = [&](std::string_view option, bool given) {
     refuse_unread("sampler", sampler, option, given);

@@ -59,6 +59,7 @@ struct Settings {
   std::optional<double> threshold_ratio,
       threshold_max;                     ///< dynamic thresholding, which wins over clipping; none: off
   std::string noise_dtype = "fp32";      ///< fp32, fp16, bf16: the dtype noise is drawn in
+  int64_t vae_tiling = 0;                ///< pixels: the decoder sees squares of them; 0: the whole picture
   int64_t start_step = 0, end_step = 0;  ///< the walk's steps from start to end (0: the last) are made
   bool given_latents = false;            ///< the requests hold their start
   bool operator==(const Settings&) const = default;
