@@ -15,7 +15,7 @@ const char* const kUsage = R"(Makes pictures from text.
 
   darkroom [PROMPT] [options]
   darkroom list samplers|schedules|models
-  darkroom inspect FILE.png|FILE.safetensors|MODEL
+  darkroom inspect FILE.png|FILE.safetensors|MODEL [--verify]
   darkroom check [PROMPT] [options]     how far the device's latents are from the CPU's
 
   darkroom "a red apple on a blue background" --seed 7

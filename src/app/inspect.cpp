@@ -47,8 +47,9 @@ std::string inspect_safetensors(const fs::path& file) {
   return text;
 }
 
-std::string inspect_model(const fs::path& folder) {
+std::string inspect_model(const fs::path& folder, bool verify) {
   const Manifest manifest = read_manifest(folder);
+  if (verify) check_hashes(manifest);
   const Manifest::Defaults& defaults = manifest.defaults;
   std::string text = row("name", manifest.name) + row("summary", manifest.summary) +
                      row("license", manifest.license) + row("folder", folder.string());
@@ -70,15 +71,19 @@ std::string inspect_model(const fs::path& folder) {
                               defaults.schedule + ", cfg scale " + number_text(defaults.cfg_scale));
   text += row("sizes", "multiples of " + std::to_string(manifest.output.factor));
   const int64_t bytes = estimate_memory(manifest, default_settings(manifest), 1, {}).total();
+  if (verify) text += row("verified", "every file has the SHA-256 that model.json names");
   return text + row("memory", bytes_text(bytes) + " for one picture of that size at fp32");
 }
 
 }  // namespace
 
-std::string inspect(const std::string& target) {
+std::string inspect(const std::string& target, bool verify) {
+  if (verify && (is_png_name(target) || target.ends_with(".safetensors")))
+    throw UsageError("--verify compares a model's files with its model.json; '" + target +
+                     "' is a single file");
   if (is_png_name(target)) return inspect_png(target);
   if (target.ends_with(".safetensors")) return inspect_safetensors(target);
-  return inspect_model(find_model(target, model_search_path()));
+  return inspect_model(find_model(target, model_search_path()), verify);
 }
 
 }  // namespace darkroom

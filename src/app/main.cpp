@@ -49,7 +49,9 @@ ExitCode dispatch(const std::string& program, const std::vector<std::string>& wo
     return ExitCode::success;
   }
   if (!words.empty() && words.front() == "inspect") {
-    print(inspect(argument_of(words, "a .png file, a .safetensors file or a model")));
+    std::vector<std::string> rest = words;
+    const bool verify = std::erase(rest, "--verify") > 0;
+    print(inspect(argument_of(rest, "a .png file, a .safetensors file or a model"), verify));
     return ExitCode::success;
   }
   if (!words.empty() && words.front() == "check") return check({words.begin() + 1, words.end()});

@@ -7,11 +7,7 @@
 
 namespace darkroom {
 
-/// Compares every file the manifest names with its SHA-256. Loading TorchScript runs code from the file, so
-/// this comes first. Throws ModelError naming the file and both hashes.
-void check_hashes(const Manifest& manifest);
-
-/// The same for one network.
+/// check_hashes for one network.
 void check_hash(const Manifest& manifest, const std::string& network);
 
 /// The network of this name at the precision asked for or, where the manifest says it cannot run at that one,

@@ -54,6 +54,9 @@ def test_wrong_hash(darkroom):
         file.write(b"x")
     message = refusal(darkroom, model)
     assert "unet.pt" in message and "SHA-256" in message
+    assert darkroom.run("inspect", model).code == 0  # which reads no network
+    verified = darkroom.run("inspect", model, "--verify")
+    assert verified.code == 3 and "unet.pt" in verified.err
 
 
 def test_truncated_network(darkroom):

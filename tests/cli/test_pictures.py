@@ -135,6 +135,8 @@ def test_inspect_and_list(darkroom):
     darkroom.make("a fig", "-o", "x.png")
     assert "a fig" in darkroom.run("inspect", "x.png").out
     assert "multiples of 2" in darkroom.run("inspect", "tiny").out
+    assert "verified" in darkroom.run("inspect", "tiny", "--verify").out
+    assert darkroom.run("inspect", "--verify", "x.png").code == 2
     assert "did you mean 'models'" in darkroom.run("list", "model").err
 
 

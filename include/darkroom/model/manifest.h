@@ -84,4 +84,8 @@ struct Manifest {
 /// loaded.
 Manifest read_manifest(const std::filesystem::path& folder);
 
+/// Compares every file the manifest names with its SHA-256. Loading TorchScript runs code from the file, so
+/// this comes first. Throws ModelError naming the file and both hashes.
+void check_hashes(const Manifest& manifest);
+
 }  // namespace darkroom
