@@ -86,6 +86,13 @@ def judge(model: Classifier, pictures: torch.Tensor, batch: int = 100) -> dict[s
     return {name: torch.cat(column) for name, column in zip(ANSWERS, zip(*answers))}
 
 
+@torch.no_grad()
+def certainty(model: Classifier, pictures: torch.Tensor, batch: int = 100) -> torch.Tensor:
+    """How probable the judge holds the object it names in each picture."""
+    object_ = list(ANSWERS).index("object")
+    return torch.cat([model(part)[object_].softmax(1).amax(1) for part in pictures.split(batch)])
+
+
 def accuracy(model: Classifier, pictures: torch.Tensor, truth: list[scenes.Scene]) -> dict[str, float]:
     """The share of right answers to each question that has one; "object" is asked of single and "pair" of two objects."""
     seen, right = judge(model, pictures), truths(truth)

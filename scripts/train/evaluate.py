@@ -20,18 +20,19 @@ import common
 import scenes
 
 # Sets of pictures, with how many the model card's figures are made of.
-COUNTS = {"single": 500, "other": 200, "place": 200, "count": 200, "pair": 200, "phrasing": 200}
+COUNTS = {"single": 500, "other": 200, "place": 200, "count": 200, "pair": 200, "phrasing": 200, "nothing": 100}
+SURE = 0.9  # of the judge about an object that nobody asked for
 PROGRAM = common.ROOT / "scripts" / "run"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to ask for, and the scene it should show."""
+    """One picture to ask for, and the scene it should show; None: whatever comes."""
 
     set: str
     seed: int
     prompt: str
-    scene: scenes.Scene
+    scene: scenes.Scene | None
 
 
 def pairs(count: int) -> list[tuple[int, int]]:
@@ -44,7 +45,9 @@ def pairs(count: int) -> list[tuple[int, int]]:
 
 
 def cases(set_: str, count: int) -> list[Case]:
-    """The scenes of a set. "other" has the seeds and colours of "single" with another object."""
+    """The scenes of a set. "nothing" has empty prompts; "other" has the seeds and colours of "single" with another object."""
+    if set_ == "nothing":
+        return [Case(set_, 1000 + i, "", None) for i in range(count)]
     random = np.random.default_rng((8, list(COUNTS).index(set_)))
     things = len(scenes.objects())
     if set_ == "single":
@@ -79,6 +82,15 @@ def verdict(pictures: np.ndarray, asked: list[Case], judge: classifier.Classifie
         likeness = [_likeness(picture, scene.object) for picture, scene in zip(pictures, truth)]
         figures["likeness"] = float(np.mean(likeness))
     return figures | {"confused": wrong[:20]}
+
+
+def undescribed(pictures: np.ndarray, judge: classifier.Classifier) -> dict:
+    """Of pictures that nothing was asked of: how many the judge is sure about, and how near these are to an emoji."""
+    tensor = classifier.to_tensor(pictures)
+    seen = classifier.judge(judge, tensor)["object"].tolist()
+    sure = (classifier.certainty(judge, tensor) > SURE).float().mean().item()
+    likeness = [_likeness(picture, object_) for picture, object_ in zip(pictures, seen)]
+    return {"set": "nothing", "pictures": len(pictures), "sure": sure, "objects": len(set(seen)), "likeness": float(np.mean(likeness))}
 
 
 def _likeness(picture: np.ndarray, object_: int) -> float:
@@ -150,7 +162,7 @@ def measure(command: list, judges: Path, decoder: Path, where: Path, share: floa
     log, judge = common.Log(where, "evaluate"), classifier.exported(judges)
     for name, some in asked.items():
         images = np.stack([drawn[case] for case in some])
-        log(**verdict(images, some, judge))
+        log(**(undescribed(images, judge) if name == "nothing" else verdict(images, some, judge)))
         scenes.contact_sheet(images[:200], 20).save(where / f"sheet-{name}.png")
     log(**autoencoder_figures(judge, judges / "encoder.pt", decoder, len(asked["single"])))
     truth, real = scenes.batch(np.random.default_rng(100), max(100, round(4000 * share)), held=True)
