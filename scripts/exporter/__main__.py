@@ -9,13 +9,16 @@ import warnings
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from . import checks, manifest
-from .networks import stable_diffusion
+from .folder import Folder
+from .networks import Network, is_xl, networks_of, text_components
+from .tokenizer import tokenizer_entry, write_merges
 from .trace import PRECISIONS, save_traced
+
+MEASURED_LATENTS = 64  # rows and columns: more would take minutes, and memory grows as they do
 
 
 def main() -> int:
@@ -51,67 +54,99 @@ def parse() -> argparse.Namespace:
 def export(options: argparse.Namespace) -> None:
     if options.output.exists():
         raise ValueError(f"{options.output} exists already")
+    quieten_libraries()
+    source = Folder(options.source)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
     try:
-        write_model(options, load(options.source, options.precision), partial)
+        write_model(options, source, partial)
         partial.chmod(0o755)
         partial.rename(options.output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def load(source: Path, precision: str) -> StableDiffusionPipeline:
-    """Rounded to the stored precision first, so that the checks see the weights that are stored."""
+def quieten_libraries() -> None:
     for logging in (diffusers_logging, transformers_logging):
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-    if not (source / "model_index.json").is_file():
-        raise ValueError("no diffusers pipeline folder: model_index.json is missing")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the rewriting that manifest.stage_entry tells of
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            source, torch_dtype=PRECISIONS[precision], safety_checker=None, feature_extractor=None,
-            requires_safety_checker=False, local_files_only=True)
-    return pipeline.to(dtype=torch.float32)
+    warnings.simplefilter("ignore")  # such as diffusers' of the rewriting that manifest.stage_entry tells of
 
 
-def write_model(options: argparse.Namespace, pipeline: StableDiffusionPipeline, folder: Path) -> None:
+def write_model(options: argparse.Namespace, source: Folder, folder: Path) -> None:
     torch.manual_seed(0)
+    pipeline = source.pipeline
     factor = pipeline.vae_scale_factor
     defaults = manifest.defaults_entry(pipeline, factor)
-    defaults |= {key: value for key in defaults if (value := getattr(options, key)) is not None}
-
-    networks = {}
-    down_factor = 2 ** (len(pipeline.unet.config.block_out_channels) - 1)
-    for network in stable_diffusion(pipeline):
-        file = folder / f"{network.name}.pt"
-        save_traced(network, down_factor, options.precision, file)
-        checks.check(network, down_factor, file)
-        per_pixel = 0.0
-        if network.name != "text":
-            inputs = network.example(1, defaults["height"] // factor, defaults["width"] // factor)
-            per_pixel = round(checks.peak_bytes(file, inputs) / (defaults["width"] * defaults["height"]), 1)
-        networks[network.name] = manifest.network_entry(network, file, options.precision, per_pixel)
-        print(f"export: {file.name}: {networks[network.name]['parameters']} parameters, checked", file=sys.stderr)
-
-    merges = folder / "merges.txt"
-    manifest.write_merges(pipeline.tokenizer, merges)
-    vae = pipeline.vae.config
+    given = {key: getattr(options, key, None) for key in defaults}
+    defaults |= {key: value for key, value in given.items() if value is not None}
     model = {
         "format": 1,
         "name": options.name or options.output.name,
         "license": options.license,
         "summary": options.summary,
-        "networks": networks,
-        "tokenizers": {"clip": manifest.tokenizer_entry(pipeline.tokenizer, merges)},
-        "conditioning": [{"role": "context", "from": ["text.hidden"], "tokenizer": "clip", "empty": "encode"}],
+        "networks": {},
+        "tokenizers": write_tokenizers(pipeline, folder),
+        "conditioning": manifest.conditioning_entries(pipeline),
         "stages": [manifest.stage_entry(pipeline, factor)],
-        "output": {"decoder": "decoder", "scale": vae.scaling_factor, "shift": vae.get("shift_factor") or 0,
-                   "factor": factor},
+        "output": manifest.output_entry(pipeline, factor),
         "defaults": defaults,
     }
+    for network in networks_of(pipeline):
+        size = (defaults["height"], defaults["width"])
+        entry = export_network(network, source, options.precision, size, folder / f"{network.name}.pt")
+        model["networks"][network.name] = entry
+        say(f"{entry['file']}: {entry['parameters']} parameters, checked at {', '.join(entry['precisions'])}")
+        if len(entry["precisions"]) == len(PRECISIONS):
+            del entry["precisions"]
     (folder / "model.json").write_text(json.dumps(model, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def export_network(network: Network, source: Folder, precision: str, size: tuple[int, int], file: Path) -> dict:
+    """Writes and checks the file; returns the network's entry in model.json. `size` is the pictures' height and
+    width, for the memory they need."""
+    pipeline = source.pipeline
+    halves = list(checks.HALVES)
+    if network.component == "vae" and is_xl(pipeline) and pipeline.vae.config.force_upcast:
+        halves.remove("fp16")  # its own configuration says that it overflows there
+        precision = "fp32" if precision == "fp16" else precision
+    say(f"{file.name}: loading")
+    module = source.load(network.component, PRECISIONS[precision])
+    down_factor = 2 ** (len(pipeline.unet.config.block_out_channels) - 1)
+    check = checks.Check(network, module, down_factor)
+    say(f"{file.name}: tracing")
+    save_traced(network, module, down_factor, precision, file)
+    parameters = sum(module.get_parameter(name).numel() for name in check.names)
+    del module  # a large network fits in memory once
+    say(f"{file.name}: checking")
+    precisions = check.run(file, halves)
+    per_pixel = 0.0
+    if network.name not in ("text", "text_2"):
+        factor = pipeline.vae_scale_factor
+        rows, columns = (min(pixels // factor, MEASURED_LATENTS) for pixels in size)
+        peak = checks.peak_bytes(network, file, network.example(1, rows, columns))
+        per_pixel = round(peak / (rows * columns * factor**2), 1)
+    return manifest.network_entry(network, file, precision, precisions, parameters, per_pixel)
+
+
+def write_tokenizers(pipeline, folder: Path) -> dict:
+    """One file of merge rules where the tokenizers share them."""
+    entries = {}
+    for component in text_components(pipeline):
+        _, name, attribute = manifest.TEXT_ENCODERS[component]
+        tokenizer, file = getattr(pipeline, attribute), folder / f"merges{name.removeprefix('clip')}.txt"
+        write_merges(tokenizer, file)
+        entries[name] = tokenizer_entry(tokenizer, file)
+        for other in entries.values():
+            if other["file"] != file.name and other["sha256"] == entries[name]["sha256"]:
+                file.unlink()
+                entries[name]["file"] = other["file"]
+                break
+    return entries
+
+
+def say(text: str) -> None:
+    print(f"export: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,52 +1,90 @@
 """Compares an exported file with the original, and measures the memory one run needs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from .networks import Network
 
 # Traced and original do the same float32 operations; only their order inside a kernel may differ.
 FP32_TOLERANCE = 1e-5  # max|d| / max(1, max|x|)
-# bfloat16 keeps 8 bits: a sound network stays within a few percent, a baked float32 constant fails or is far off.
-BF16_TOLERANCE = 0.1  # |d| / |x|, L2
+# |d| / |x|, L2. bfloat16 keeps 8 bits and float16 11: a sound network stays within a few percent of what it computes at
+# float32 and a few per mille, a baked float32 constant fails or is far off.
+HALF_TOLERANCES = {"bf16": 0.1, "fp16": 0.02}
+SMALL_CASES = 3  # that do for what half precision can do wrong: a CPU is slow at it
+PICTURES = [(72, 64), (65, 67)]  # latents of common size
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check(network: Network, factor: int, file: Path) -> None:
-    """Throws ValueError where the file's names or outputs differ from the original's, at batches 1 to 3 and at sizes
-    that the U-Net's down-factor `factor` does and does not divide."""
-    exported = torch.jit.load(str(file)).to(torch.float32)
-    names = [name for name, _ in exported.named_parameters()]
-    if names != network.names:
-        odd = sorted(set(names) ^ set(network.names))
-        raise ValueError(f"{file.name}: parameter names differ from the original's: {', '.join(odd) or 'their order'}")
+class Check:
+    """What the original computes from inputs at batches 1 to 3 and at sizes of latents that the U-Net's down-factor does
+    and does not divide."""
 
-    sizes = [(2 * factor, 3 * factor), (2 * factor + 1, 3 * factor - 1), (3 * factor + 1, 2 * factor)]
-    cases = [network.example(batch, *size) for batch, size in enumerate(sizes, start=1)]
-    with torch.no_grad():
-        wanted = [network.original(*inputs) for inputs in cases]
-        for inputs, expected in zip(cases, wanted, strict=True):
-            compare(f"{file.name} at fp32", exported(*inputs), expected, FP32_TOLERANCE, largest_difference)
-        exported.to(torch.bfloat16)
-        for inputs, expected in zip(cases, wanted, strict=True):
-            actual = exported(*at_precision(network, inputs, torch.bfloat16))
-            compare(f"{file.name} at bf16", actual.float(), expected, BF16_TOLERANCE, relative_difference)
+    def __init__(self, network: Network, module: nn.Module, factor: int):
+        self.network = network
+        self.names = network.parameter_names(module)
+        cases = [(1, 2 * factor, 3 * factor), (2, 2 * factor + 1, 3 * factor - 1), (3, 3 * factor + 1, 2 * factor)]
+        if network.name == "unet":
+            cases += [(1, *size) for size in PICTURES]
+        self.inputs = [network.example(*case) for case in cases]
+        with torch.no_grad():
+            self.wanted = [network.original(module, *inputs) for inputs in self.inputs]
+
+    def run(self, file: Path, halves: Iterable[str] = HALVES) -> list[str]:
+        """The precisions that the network in `file` may run at: float32, and of `halves` those at which it does not
+        overflow. Throws ValueError where parameter names or outputs differ from the original's."""
+        exported = load(file, torch.float32)
+        names = [name for name, _ in exported.named_parameters()]
+        if names != self.names:
+            odd = sorted(set(names) ^ set(self.names))
+            raise ValueError(f"{file.name}: parameter names differ from the original's: "
+                             f"{', '.join(odd) or 'their order'}")
+        self.compare(f"{file.name} at fp32", exported, len(self.inputs), FP32_TOLERANCE, largest_difference)
+        passed = ["fp32"]
+        for precision in halves:
+            exported = None  # before the next is loaded
+            exported = load(file, HALVES[precision])
+            if precision == "fp16" and not is_finite(call(self.network, exported, self.inputs[0])):
+                continue
+            self.compare(f"{file.name} at {precision}", exported, SMALL_CASES, HALF_TOLERANCES[precision],
+                         relative_difference)
+            passed.append(precision)
+        return passed
+
+    def compare(self, what: str, exported: torch.jit.ScriptModule, cases: int, tolerance: float, measure) -> None:
+        for inputs, wanted in zip(self.inputs[:cases], self.wanted, strict=False):
+            outputs = call(self.network, exported, inputs)
+            if len(outputs) != len(wanted):
+                raise ValueError(f"{what}: {len(outputs)} outputs instead of {len(wanted)}")
+            for role, actual, expected in zip(self.network.outputs, outputs, wanted, strict=True):
+                if actual.shape != expected.shape:
+                    raise ValueError(f"{what}: {role}: shape {list(actual.shape)} instead of {list(expected.shape)}")
+                difference = measure(actual.float(), expected)
+                if not difference <= tolerance:
+                    raise ValueError(f"{what}: {role}, shape {list(expected.shape)}: differs by {difference:.2g} from "
+                                     f"the original (allowed: {tolerance})")
 
 
-def at_precision(network: Network, inputs: tuple, precision: torch.dtype) -> list[Tensor]:
-    keep = [role == "timestep" or not x.is_floating_point() for role, x in zip(network.inputs, inputs, strict=True)]
-    return [x if kept else x.to(precision) for x, kept in zip(inputs, keep, strict=True)]
+def load(file: Path, dtype: torch.dtype) -> torch.jit.ScriptModule:
+    return torch.jit.load(str(file)).to(dtype)
 
 
-def compare(what: str, actual: Tensor, expected: Tensor, tolerance: float, measure) -> None:
-    if actual.shape != expected.shape:
-        raise ValueError(f"{what}: shape {list(actual.shape)} instead of {list(expected.shape)}")
-    difference = measure(actual, expected)
-    if not difference <= tolerance:
-        raise ValueError(f"{what}, shape {list(expected.shape)}: differs by {difference:.2g} from the original "
-                         f"(allowed: {tolerance})")
+def call(network: Network, exported: torch.jit.ScriptModule, inputs: tuple) -> tuple[Tensor, ...]:
+    """As darkroom does: at the network's precision, except timesteps, and without the optimising executor, which would
+    specialise the network for every shape it sees."""
+    dtype = next(exported.parameters()).dtype
+    given = [x if role == "timestep" or not x.is_floating_point() else x.to(dtype)
+             for role, x in zip(network.inputs, inputs, strict=True)]
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        output = exported(*given)
+    return output if isinstance(output, tuple) else (output,)
+
+
+def is_finite(outputs: tuple[Tensor, ...]) -> bool:
+    return all(output.isfinite().all() for output in outputs)
 
 
 def largest_difference(actual: Tensor, expected: Tensor) -> float:
@@ -57,12 +95,12 @@ def relative_difference(actual: Tensor, expected: Tensor) -> float:
     return ((actual - expected).norm() / expected.norm()).item()
 
 
-def peak_bytes(file: Path, inputs: tuple) -> int:
+def peak_bytes(network: Network, file: Path, inputs: tuple) -> int:
     """The most memory that one float32 run holds beyond weights and inputs: the running sum of what libtorch's CPU
     allocator reports to the profiler."""
-    exported = torch.jit.load(str(file)).to(torch.float32)
-    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as run:
-        exported(*inputs)
+    exported = load(file, torch.float32)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as run:
+        call(network, exported, inputs)
     held = peak = 0
     for event in run.profiler.kineto_results.events():
         if event.name() == "[memory]":

@@ -1,138 +1,173 @@
-"""The networks of a Stable Diffusion pipeline, made traceable without changing what they compute.
+"""The networks of a pipeline: their roles, their traceable form, and how to call the original they must equal."""
 
-Each adapter below takes its inputs positionally, in the order of its roles, and returns one tensor. Where the original
-would leave a size, a device or a dtype in the trace, the adapter says the same thing in another way. The adapters share
-the original's parameters and keep their names."""
-
-import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from .adapters import Decoder, Denoiser, ProjectedTextEncoder, TextEncoder, adapt
+
+# Of each picture: what diffusers feeds to SDXL's U-Net, and to its refiner's, in their order.
+SIZES_AND_CROP = ["original_height", "original_width", "crop_top", "crop_left"]
+TIME_IDS = {6: [*SIZES_AND_CROP, "target_height", "target_width"], 5: [*SIZES_AND_CROP, "aesthetic_score"]}
+TEXT_ENCODERS = {"text_encoder": ("text", "clip", "tokenizer"), "text_encoder_2": ("text_2", "clip_2", "tokenizer_2")}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Network:
     """One network to export and what is needed to check it against the original."""
 
     name: str
+    component: str  # of the pipeline
     inputs: list[str]
     outputs: list[str]
-    module: nn.Module  # the adapter, float32
-    original: Callable[..., Tensor]  # the untouched original, same arguments
+    adapt: Callable[[nn.Module], nn.Module]  # component -> its traceable form, which shares its parameters
+    original: Callable[..., tuple[Tensor, ...]]  # (untouched component, inputs) -> outputs
     example: Callable[[int, int, int], tuple]  # (batch, rows, columns of latents) -> inputs
-    names: list[str]  # of its parameters, as in the diffusers state dict
+    part: tuple[str, ...] = ("",)  # prefixes of the component's parameters that belong to it
+
+    def parameter_names(self, module: nn.Module) -> list[str]:
+        """As in the diffusers state dict."""
+        buffers = dict(module.named_buffers())
+        return [name for name in module.state_dict() if name not in buffers and name.startswith(self.part)]
 
 
-def stable_diffusion(pipeline: StableDiffusionPipeline) -> list[Network]:
-    text, unet, vae = pipeline.text_encoder, pipeline.unet, pipeline.vae
-    if type(text) is not CLIPTextModel:
-        raise ValueError(f"text_encoder: a CLIPTextModel is needed, not {type(text).__name__}")
-    refuse_unknown(unet.config)
-    length = text.config.max_position_embeddings
-    return [
-        Network("text", ["ids"], ["hidden"], adapt(text, TextEncoder),
-                lambda ids: text(input_ids=ids).last_hidden_state,
-                lambda batch, rows, columns: (torch.randint(0, text.config.vocab_size, (batch, length)),),
-                parameter_names(text)),
-        Network("unet", ["sample", "timestep", "context"], ["prediction"], adapt(unet, Denoiser),
-                lambda sample, timestep, context: unet(sample, timestep, context).sample,
-                lambda batch, rows, columns: (
-                    torch.randn(batch, unet.config.in_channels, rows, columns),
-                    torch.linspace(999, 0.5, batch),
-                    torch.randn(batch, length, unet.config.cross_attention_dim)),
-                parameter_names(unet)),
-        Network("decoder", ["latents"], ["image"], Decoder(vae),
-                lambda latents: vae.decode(latents).sample,
-                lambda batch, rows, columns: (torch.randn(batch, vae.config.latent_channels, rows, columns),),
-                [name for name in parameter_names(vae) if name.startswith(("decoder.", "post_quant_conv."))]),
-    ]
+def networks_of(pipeline: DiffusionPipeline) -> list[Network]:
+    """Throws ValueError where the pipeline's parts do not fit together or are of a kind that is not known here."""
+    return [*text_encoders(pipeline), denoiser(pipeline), decoder(pipeline)]
 
 
-def parameter_names(module: nn.Module) -> list[str]:
-    buffers = dict(module.named_buffers())
-    return [name for name in module.state_dict() if name not in buffers]
+def text_components(pipeline: DiffusionPipeline) -> list[str]:
+    return [name for name in TEXT_ENCODERS if getattr(pipeline, name, None) is not None]
 
 
-def adapt(module: nn.Module, adapter: type[nn.Module]) -> nn.Module:
-    """The same module with the adapter's methods: a wrapper would put a prefix before every parameter's name."""
-    adapted = copy.copy(module)
-    adapted.__class__ = adapter
-    return adapted
+def is_xl(pipeline: DiffusionPipeline) -> bool:
+    """Whether it is of Stable Diffusion XL's kind, whose text encoders are read one layer before the last."""
+    return "text_encoder_2" in text_components(pipeline)
 
 
-def causal_attention(module, query, key, value, mask, scaling, dropout=0.0, **_):
-    return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling).transpose(1, 2), None
+def text_encoders(pipeline: DiffusionPipeline) -> list[Network]:
+    networks = []
+    for component in text_components(pipeline):
+        module, (name, _, tokenizer) = getattr(pipeline, component), TEXT_ENCODERS[component]
+        if len(getattr(pipeline, tokenizer)) > module.config.vocab_size:
+            raise ValueError(f"{tokenizer}: has {len(getattr(pipeline, tokenizer))} tokens, but {component} knows "
+                             f"{module.config.vocab_size}")
+        projected = type(module) is CLIPTextModelWithProjection
+        penultimate = is_xl(pipeline)
+        networks.append(Network(
+            name, component, ["ids"], ["hidden", "layers"] + ["pooled"] * projected,
+            partial(adapt, adapter=ProjectedTextEncoder if projected else TextEncoder, penultimate=penultimate),
+            partial(encode, penultimate=penultimate), partial(example_ids, module.config)))
+    return networks
 
 
-AttentionInterface.register("causal", causal_attention)
+def encode(text: CLIPTextModel | CLIPTextModelWithProjection, ids: Tensor, penultimate: bool) -> tuple[Tensor, ...]:
+    """What diffusers' pipelines take for a clip_skip of none, 1, 2, ..., and the pooled embedding."""
+    output = text(input_ids=ids, output_hidden_states=True)
+    states = output.hidden_states
+    if penultimate:
+        layers = [states[-(skip + 2)] for skip in range(len(states) - 2)]
+        hidden = states[-2]
+    else:
+        norm = getattr(text, "text_model", text).final_layer_norm
+        layers = [norm(states[-(skip + 1)]) for skip in range(len(states) - 1)]
+        hidden = output.last_hidden_state
+    pooled = (output.text_embeds,) if hasattr(output, "text_embeds") else ()
+    return hidden, torch.stack(layers, dim=1), *pooled
 
 
-class TextEncoder(CLIPTextModel):
-    """ids (B, length) -> the last hidden state after the final layer norm (B, length, channels)."""
-
-    def forward(self, ids):
-        # transformers' own attentions build the causal mask as a tensor, whose dtype and device the trace would keep.
-        chosen = self.config._attn_implementation
-        self.config._attn_implementation = "causal"
-        try:
-            return super().forward(input_ids=ids).last_hidden_state
-        finally:
-            self.config._attn_implementation = chosen
+def example_ids(config: CLIPTextConfig, batch: int, rows: int, columns: int) -> tuple[Tensor]:
+    ids = torch.randint(0, config.vocab_size - 2, (batch, config.max_position_embeddings))
+    for row in range(batch):  # the vocabulary's last is the end, from where on prompts are padded with it
+        ids[row, 3 + 4 * row :] = config.vocab_size - 1
+    return (ids,)
 
 
-class Denoiser(UNet2DConditionModel):
-    """sample (B, channels, rows, columns), timestep (B) float32, context (B, tokens, channels) -> prediction."""
+def denoiser(pipeline: DiffusionPipeline) -> Network:
+    unet, latent_channels = pipeline.unet.config, pipeline.vae.config.latent_channels
+    refuse_unknown(unet)
+    context = sum(getattr(pipeline, name).config.hidden_size for name in text_components(pipeline))
+    if unet.cross_attention_dim != context:
+        raise ValueError(f"the U-Net takes a context of {unet.cross_attention_dim} channels, but the text encoders "
+                         f"give {context}")
+    length = getattr(pipeline, text_components(pipeline)[0]).config.max_position_embeddings
+    shapes: dict[str, list[int]] = {"timestep": [], "context": [length, context]}
+    if unet.addition_embed_type == "text_time":
+        shapes |= {"pooled": [pooled_channels(pipeline)], "time_ids": [len(time_ids(pipeline))]}
+    if unet.time_cond_proj_dim is not None:
+        shapes["guidance"] = [1]
+    pictures = {"sample": latent_channels}
+    if unet.in_channels == 2 * latent_channels + 1:
+        pictures |= {"mask": 1, "masked_latents": latent_channels}
+    elif unet.in_channels != latent_channels:
+        raise ValueError(f"the U-Net takes {unet.in_channels} channels; known are {latent_channels}, as the "
+                         f"autoencoder's latents have, and {2 * latent_channels + 1} for inpainting")
+    roles = [*pictures, *shapes]
 
-    def get_time_embed(self, sample, timestep):
-        projection = self.time_proj
-        return sinusoid(timestep, sample, projection.num_channels, projection.flip_sin_to_cos,
-                        float(projection.downscale_freq_shift), float(projection.scale))
+    def example(batch: int, rows: int, columns: int) -> tuple[Tensor, ...]:
+        given = {role: torch.randn(batch, channels, rows, columns) for role, channels in pictures.items()}
+        given |= {role: torch.randn(batch, *shape) for role, shape in shapes.items()}
+        given["timestep"] = torch.linspace(999, 0.5, batch)
+        if "time_ids" in given:
+            given["time_ids"] = torch.randint(0, 129, given["time_ids"].shape) * 8.0
+        if "guidance" in given:
+            given["guidance"] = 6.5 * torch.rand(batch, 1)
+        return tuple(given[role] for role in roles)
 
-    def forward(self, sample, timestep, context):
-        return super().forward(sample, timestep, context, return_dict=False)[0]
+    def original(module: UNet2DConditionModel, *inputs: Tensor) -> tuple[Tensor]:
+        given = dict(zip(roles, inputs, strict=True))
+        condition = None
+        if "guidance" in given:
+            condition = pipeline.get_guidance_scale_embedding(given["guidance"].flatten(), unet.time_cond_proj_dim)
+        added = {"text_embeds": given["pooled"], "time_ids": given["time_ids"]} if "pooled" in given else None
+        return module(torch.cat([given[role] for role in pictures], dim=1), given["timestep"], given["context"],
+                      timestep_cond=condition, added_cond_kwargs=added, return_dict=False)
+
+    return Network("unet", "unet", roles, ["prediction"], partial(adapt, adapter=Denoiser, roles=roles), original, example)
 
 
-# What the Denoiser above knows nothing about: a U-Net that sets one of these would be exported without it.
-PLAIN = {"time_embedding_type": "positional", "time_cond_proj_dim": None, "class_embed_type": None,
-         "num_class_embeds": None, "addition_embed_type": None, "encoder_hid_dim_type": None}
+# What the Denoiser knows nothing about: a U-Net that sets another value would be exported without it.
+KNOWN = {"time_embedding_type": ["positional"], "class_embed_type": [None], "num_class_embeds": [None],
+         "addition_embed_type": [None, "text_time"], "encoder_hid_dim_type": [None]}
 
 
 def refuse_unknown(config) -> None:
-    for key, value in PLAIN.items():
-        if config[key] != value:
+    for key, values in KNOWN.items():
+        if config[key] not in values:
             raise ValueError(f"unet/config.json: {key}: {config[key]!r} is not known to the exporter")
 
 
-@torch.jit.script
-def sinusoid(timestep: Tensor, like: Tensor, channels: int, cosine_first: bool, shift: float, scale: float) -> Tensor:
-    """Sinusoidal position encoding (Vaswani et al. 2017) of timesteps (B) in float32, converted to like's dtype.
-
-    Scripted, not traced: a trace would keep the device of arange and the dtype it was traced with."""
-    half = channels // 2
-    position = torch.arange(half, dtype=torch.float32, device=timestep.device)
-    frequency = torch.exp(position * -math.log(10000.0) / (half - shift))
-    angle = scale * (timestep.float().unsqueeze(1) * frequency.unsqueeze(0))
-    parts = [angle.cos(), angle.sin()] if cosine_first else [angle.sin(), angle.cos()]
-    if channels % 2 == 1:
-        parts.append(torch.zeros_like(angle[:, :1]))
-    return torch.cat(parts, dim=1).to(like.dtype)
+def pooled_channels(pipeline: DiffusionPipeline) -> int:
+    if not is_xl(pipeline):
+        raise ValueError("the U-Net takes a pooled embedding, which no text encoder gives")
+    return pipeline.text_encoder_2.config.projection_dim
 
 
-class Decoder(nn.Module):
-    """latents (B, channels, rows, columns), not scaled -> image (B, 3, height, width), about -1..1."""
+def time_ids(pipeline: DiffusionPipeline) -> list[str]:
+    """Names of the numbers that a U-Net of SDXL's kind is told about the picture; empty for others."""
+    unet = pipeline.unet.config
+    if unet.addition_embed_type != "text_time":
+        return []
+    width = unet.projection_class_embeddings_input_dim - pooled_channels(pipeline)
+    for count, names in TIME_IDS.items():
+        if width == count * unet.addition_time_embed_dim:
+            return names
+    raise ValueError(f"the U-Net's added embedding has {unet.projection_class_embeddings_input_dim} channels, which "
+                     f"are not {pooled_channels(pipeline)} of the pooled embedding and 5 or 6 of "
+                     f"{unet.addition_time_embed_dim} for numbers")
 
-    def __init__(self, vae: AutoencoderKL):
-        super().__init__()
-        self.decoder = vae.decoder
-        self.post_quant_conv = vae.post_quant_conv
 
-    def forward(self, latents):
-        if self.post_quant_conv is not None:
-            latents = self.post_quant_conv(latents)
-        return self.decoder(latents)
+def decoder(pipeline: DiffusionPipeline) -> Network:
+    vae = pipeline.vae.config
+    if vae.get("latents_mean") is not None or vae.get("latents_std") is not None:
+        raise ValueError("vae/config.json: latents_mean, latents_std: latents scaled by channel are not known to the "
+                         "exporter")
+    return Network("decoder", "vae", ["latents"], ["image"], Decoder,
+                   lambda module, latents: (module.decode(latents).sample,),
+                   lambda batch, rows, columns: (torch.randn(batch, vae.latent_channels, rows, columns),),
+                   part=("decoder.", "post_quant_conv."))

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .networks import Network
@@ -30,15 +30,15 @@ class WithoutEmptyCasts(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def save_traced(network: Network, factor: int, precision: str, file: Path) -> None:
-    """Traces at float32 and stores the weights at `precision`. `factor` is the U-Net's down-factor: traced at a size it
-    divides, a U-Net would run at such sizes only, so one side here is odd."""
+def save_traced(network: Network, module: nn.Module, factor: int, precision: str, file: Path) -> None:
+    """Traces the component `module` at float32 and stores the weights at `precision`, to which they are rounded already.
+    `factor` is the U-Net's down-factor: traced at a size it divides, a U-Net would run at such sizes only, so one side
+    here is odd."""
     example = network.example(2, 2 * factor + 1, 2 * factor + 2)
     with warnings.catch_warnings(), torch.no_grad(), WithoutEmptyCasts():
         warnings.simplefilter("ignore")  # shape comparisons in the originals: checks.py runs the sizes that matter
-        traced = torch.jit.trace(network.module, example, check_trace=False)
+        traced = torch.jit.trace(network.adapt(module), example, check_trace=False)
     traced.to(PRECISIONS[precision]).save(str(file))
-    traced.to(torch.float32)  # its parameters are the original's too
     repack(file)
 
 

@@ -18,7 +18,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from exporter.manifest import byte_symbols, sha256
+from exporter.manifest import sha256
+from exporter.tokenizer import vocabulary
 from exporter.trace import repack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -78,26 +79,23 @@ def tokenizer(pad_token: str) -> CLIPTokenizer:
     """CLIP's, with its first merge rules only."""
     with gzip.open(Path(open_clip.__file__).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as rules:
         merges = [tuple(line.split()) for line in rules.read().splitlines()[1 : MERGES + 1]]
-    symbols = byte_symbols()
-    tokens = symbols + [symbol + "</w>" for symbol in symbols] + ["".join(rule) for rule in merges]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=merges,
-                         pad_token=pad_token, model_max_length=77)
+    return CLIPTokenizer(vocab=vocabulary(merges), merges=merges, pad_token=pad_token, model_max_length=77)
 
 
 @torch.no_grad()
 def follow_the_sample(denoiser: UNet2DConditionModel) -> None:
     """Makes the prediction mostly the sample itself, which for unit data is nearly the noise in it. A prediction that
     has nothing to do with the noise would let the latents grow tenfold on the way."""
-    channels = denoiser.conv_in.out_channels
+    channels, width = denoiser.conv_out.out_channels, denoiser.conv_in.out_channels
     last = denoiser.up_blocks[-1].resnets[-1]
-    denoiser.conv_in.weight[:, :, 1, 1] += torch.eye(channels)
-    last.conv_shortcut.weight[:, -channels:, 0, 0] += 2 * torch.eye(channels)  # the skip connection from conv_in
+    skip = last.conv_shortcut.weight[:, -width:]  # the skip connection from conv_in
+    denoiser.conv_in.weight[:channels, :channels, 1, 1] += torch.eye(channels)
+    skip[:channels, :channels, 0, 0] += 2 * torch.eye(channels)
     for name, weight in denoiser.named_parameters():
         if name.endswith("attn2.to_out.0.weight"):
             weight.mul_(20)  # what is left of the prompt would hardly be seen
     denoiser.conv_norm_out.weight.mul_(0.1)  # where SiLU is nearly x/2
-    denoiser.conv_out.weight[:, :, 1, 1] += 20 * torch.eye(channels)
+    denoiser.conv_out.weight[:, :channels, 1, 1] += 20 * torch.eye(channels)
 
 
 def export(pipeline: StableDiffusionPipeline, folder: Path, summary: str) -> None:

@@ -1,0 +1,295 @@
+"""Exports of miniatures of every family, used as model.json says, against what diffusers' pipelines do."""
+
+import json
+import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "goldens")]
+from exporter import __main__ as exporter  # noqa: E402
+from exporter import checks  # noqa: E402
+from miniatures import miniature  # noqa: E402
+from transformers import CLIPTextModel  # noqa: E402
+
+WIDTH, HEIGHT = 24, 40  # of pictures; 2 pixels a latent
+PROMPT = "a slice of pizza, on a teal background!"
+EXPORTED = ["sd1", "sd1_inpaint", "sd1_taesd", "lcm", "sd2_v", "sdxl", "pruned_sdxl", "refiner"]
+
+
+def options(source: Path, output: Path, **changes) -> Namespace:
+    words = ["export", str(source), "-o", str(output)]
+    for key, value in changes.items():
+        words += [f"--{key.replace('_', '-')}", str(value)]
+    argv, sys.argv = sys.argv, words
+    try:
+        return exporter.parse()
+    finally:
+        sys.argv = argv
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Family -> its pipeline saved as diffusers does."""
+    saved = {}
+
+    def save(family: str) -> Path:
+        if family not in saved:
+            saved[family] = tmp_path_factory.mktemp(family) / "source"
+            miniature(family).save_pretrained(saved[family])
+        return saved[family]
+
+    return save
+
+
+@pytest.fixture
+def folder(folders, tmp_path):
+    """A folder of Stable Diffusion 1 that a test may spoil."""
+    return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
+
+
+@pytest.fixture(scope="module")
+def models(folders, tmp_path_factory):
+    """Family -> its exported model folder, at float32."""
+    exported = {}
+
+    def export(family: str) -> Path:
+        if family not in exported:
+            exported[family] = tmp_path_factory.mktemp("models") / family
+            exporter.export(options(folders(family), exported[family], precision="fp32"))
+        return exported[family]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "PICTURES", [])  # a second or two each
+        yield export
+
+
+class Model:
+    """A model folder, used as model.json says."""
+
+    def __init__(self, folder: Path):
+        self.json = json.loads((folder / "model.json").read_text())
+        self.networks = {name: torch.jit.load(str(folder / entry["file"])).float()
+                         for name, entry in self.json["networks"].items()}
+
+    def run(self, name: str, **inputs) -> dict:
+        entry = self.json["networks"][name]
+        assert set(entry["inputs"]) == set(inputs)
+        with torch.no_grad(), torch.jit.optimized_execution(False):
+            outputs = self.networks[name](*(inputs[role] for role in entry["inputs"]))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return dict(zip(entry["outputs"], outputs, strict=True))
+
+    def condition(self, prompt: str | None, tokenizers: dict, numbers: dict, skip: int = 0) -> dict:
+        """Role -> what the denoiser is told of one picture."""
+        told = {}
+        for entry in self.json["conditioning"]:
+            if "values" in entry:
+                told[entry["role"]] = torch.tensor([[float(numbers[name]) for name in entry["values"]]])
+                continue
+            names = entry["tokenizer"] if isinstance(entry["tokenizer"], list) else [entry["tokenizer"]]
+            parts = []
+            for source, name in zip(entry["from"], names, strict=True):
+                network, output = source.split(".")
+                ids = tokenizers[name](prompt or "", padding="max_length", truncation=True, return_tensors="pt").input_ids
+                outputs = self.run(network, ids=ids)
+                parts.append(outputs["layers"][:, skip] if skip and output == "hidden" else outputs[output])
+            told[entry["role"]] = torch.cat(parts, dim=-1)
+            if prompt is None and entry["empty"] == "zeros":
+                told[entry["role"]] = torch.zeros_like(told[entry["role"]])
+        return told
+
+
+class Stop(Exception):
+    pass
+
+
+def first_call(pipeline, **settings) -> tuple:
+    """What the pipeline gives its U-Net first: arguments and keywords."""
+    seen = []
+
+    def hook(module, args, kwargs):
+        seen.append((args, kwargs))
+        raise Stop
+
+    handle = pipeline.unet.register_forward_pre_hook(hook, with_kwargs=True)
+    pipeline.set_progress_bar_config(disable=True)
+    with pytest.raises(Stop):
+        pipeline(prompt=PROMPT, num_inference_steps=2, generator=torch.Generator().manual_seed(1), **settings)
+    handle.remove()
+    return seen[0]
+
+
+def picture_settings(family: str) -> dict:
+    settings = {"guidance_scale": 6.0, "clip_skip": 1}
+    if family == "refiner":
+        return settings | {"image": torch.rand(1, 3, HEIGHT, WIDTH), "strength": 1.0}
+    if family == "sd1_inpaint":
+        settings |= {"image": torch.rand(1, 3, HEIGHT, WIDTH), "mask_image": torch.ones(1, 1, HEIGHT, WIDTH)}
+    return settings | {"width": WIDTH, "height": HEIGHT}
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
+    return actual.shape == expected.shape and checks.largest_difference(actual, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("family", EXPORTED)
+def test_the_denoiser_is_told_what_the_pipeline_tells_it(family, models, monkeypatch):
+    # diffusers 0.42 looks for the final norm of a clip_skip where transformers had it before 5.6.
+    monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda text: text), raising=False)
+    pipeline, model = miniature(family), Model(models(family))
+    args, kwargs = first_call(pipeline, **picture_settings(family))
+    sample, timestep = args[0], args[1].reshape(1).float()
+    guided = pipeline.do_classifier_free_guidance
+    assert guided == (family != "lcm") and len(sample) == 1 + guided
+
+    numbers = {"original_height": HEIGHT, "original_width": WIDTH, "crop_top": 0, "crop_left": 0, "target_height": HEIGHT,
+               "target_width": WIDTH, "guidance_weight": 6.0 - 1, **model.json["defaults"]}
+    tokenizers = {"clip": pipeline.tokenizer, "clip_2": getattr(pipeline, "tokenizer_2", None)}
+    rows = [model.condition(PROMPT, tokenizers, numbers, skip=1)]
+    if guided:
+        numbers["aesthetic_score"] = numbers.get("negative_aesthetic_score")
+        rows.insert(0, model.condition(None, tokenizers, numbers))
+    told = {role: torch.cat([row[role] for row in rows]) for role in rows[0]}
+
+    with torch.no_grad():
+        wanted = pipeline.unet(*args, **kwargs | {"return_dict": False})[0]
+    assert close(told["context"], kwargs["encoder_hidden_states"])
+    added = kwargs.get("added_cond_kwargs") or {}
+    for role, name in (("pooled", "text_embeds"), ("time_ids", "time_ids")):
+        assert (role in told) == (name in added)
+        assert role not in told or close(told[role], added[name])
+    assert ("guidance" in told) == (kwargs.get("timestep_cond") is not None)
+    channels = int(model.json["stages"][0]["state"][0])
+    pictures = {"sample": sample[:, :channels]}
+    if family == "sd1_inpaint":
+        pictures |= {"mask": sample[:, channels : channels + 1], "masked_latents": sample[:, channels + 1 :]}
+    got = model.run("unet", **pictures, timestep=timestep.expand(len(sample)), **told)["prediction"]
+    assert close(got, wanted)
+    assert 0.3 < wanted.std() < 3
+
+    for role in told:  # each is heard
+        changed = told | {role: told[role] * 0.5 + 0.1}
+        other = model.run("unet", **pictures, timestep=timestep.expand(len(sample)), **changed)["prediction"]
+        assert checks.largest_difference(other, wanted) > 100 * 1e-5, role
+
+
+@pytest.mark.parametrize("family", EXPORTED)
+def test_the_decoder_makes_the_pipelines_picture(family, models):
+    pipeline, model = miniature(family), Model(models(family))
+    latents = torch.randn(2, 4, 9, 5)
+    with torch.no_grad():
+        wanted = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    output = model.json["output"]
+    got = model.run(output["decoder"], latents=latents / output["scale"] + output["shift"])["image"]
+    assert close(got, wanted)
+    assert got.shape[-2:] == (9 * output["factor"], 5 * output["factor"])
+
+
+@pytest.mark.parametrize("family", EXPORTED)
+def test_parameters_have_the_names_of_the_state_dict(family, models):
+    pipeline, model = miniature(family), Model(models(family))
+    components = {"text": "text_encoder", "text_2": "text_encoder_2", "unet": "unet", "decoder": "vae"}
+    for name, network in model.networks.items():
+        state = getattr(pipeline, components[name]).state_dict()
+        exported = dict(network.named_parameters())
+        if name == "decoder":
+            state = {key: value for key, value in state.items() if key.startswith(("decoder.", "post_quant_conv."))}
+        assert exported.keys() == state.keys()
+        assert all(torch.equal(exported[key], state[key]) for key in state)
+        assert model.json["networks"][name]["parameters"] == sum(value.numel() for value in state.values())
+
+
+def test_what_model_json_says(models):
+    xl, refiner, lcm, v = (Model(models(family)).json for family in ("sdxl", "refiner", "lcm", "sd2_v"))
+    assert [entry["empty"] for entry in xl["conditioning"][:2]] == ["zeros", "zeros"]
+    assert refiner["conditioning"][0]["empty"] == "encode"
+    assert refiner["conditioning"][0]["from"] == ["text_2.hidden"] and "join" not in refiner["conditioning"][0]
+    assert xl["tokenizers"]["clip"]["file"] == xl["tokenizers"]["clip_2"]["file"]
+    assert [xl["tokenizers"][name]["pad"] for name in ("clip", "clip_2")] == ["end", "zero"]
+    assert xl["defaults"] == {"width": 32, "height": 32, "steps": 50, "cfg_scale": 5.0, "sampler": "euler",
+                              "schedule": "leading"}
+    assert refiner["defaults"]["aesthetic_score"] == 6.0 and refiner["defaults"]["negative_aesthetic_score"] == 2.5
+    assert lcm["defaults"]["steps"] == 4 and lcm["defaults"]["sampler"] == "lcm"
+    assert v["stages"][0]["prediction"] == "v" and v["defaults"]["sampler"] == "ddim"
+
+
+def test_precisions(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "PICTURES", [])
+    exporter.export(options(folders("sdxl"), tmp_path / "xl"))
+    networks = Model(tmp_path / "xl").json["networks"]
+    assert networks["unet"]["stored_precision"] == "fp16" and "precisions" not in networks["unet"]
+    assert networks["decoder"]["stored_precision"] == "fp32" and networks["decoder"]["precisions"] == ["fp32", "bf16"]
+    weights = torch.jit.load(str(tmp_path / "xl" / "unet.pt")).state_dict()
+    wanted = miniature("sdxl").unet.state_dict()
+    assert all(torch.equal(weights[name], wanted[name].half()) for name in wanted)
+
+
+def test_a_decoder_that_overflows_at_fp16_is_not_run_there(folder, tmp_path):
+    pipeline = miniature("sd1")
+    with torch.no_grad():
+        pipeline.vae.decoder.conv_in.weight.mul_(1e5)  # which the next normalisation takes back
+        pipeline.vae.decoder.conv_in.bias.mul_(1e5)
+    pipeline.vae.save_pretrained(folder / "vae")
+    exporter.export(options(folder, tmp_path / "out"))
+    assert Model(tmp_path / "out").json["networks"]["decoder"]["precisions"] == ["fp32", "bf16"]
+
+
+def edit(file: Path, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def fault(folder: Path) -> str:
+    """What the exporter says of the folder; nothing may be left."""
+    output = folder.parent / "out"
+    with pytest.raises((ValueError, OSError, RuntimeError)) as error:
+        exporter.export(options(folder, output))
+    assert list(folder.parent.iterdir()) == [folder]
+    return str(error.value)
+
+
+def test_bad_folders_are_refused(folder):
+    (folder / "unet/config.json").rename(folder / "unet/hidden")
+    assert "unet/config.json is missing" in fault(folder)
+    (folder / "unet/hidden").rename(folder / "unet/config.json")
+    edit(folder / "unet/config.json", class_embed_type="timestep")
+    assert "class_embed_type: 'timestep' is not known" in fault(folder)
+    edit(folder / "unet/config.json", class_embed_type=None, cross_attention_dim=32)
+    assert "takes a context of 32 channels, but the text encoders give 64" in fault(folder)
+    edit(folder / "unet/config.json", cross_attention_dim=64, in_channels=7)
+    assert "takes 7 channels; known are 4" in fault(folder)
+    edit(folder / "unet/config.json", in_channels=4, block_out_channels=[32, 96])
+    assert "unet: shapes contradict its configuration" in fault(folder)
+    edit(folder / "unet/config.json", block_out_channels=[32, 64], layers_per_block=2)
+    said = fault(folder)
+    assert "tensors are missing: down_blocks.0.attentions.1." in said and "more" in said
+
+
+def test_bad_indices_are_refused(folder):
+    index = folder / "model_index.json"
+    whole = json.loads(index.read_text())
+    edit(index, text_encoder=["transformers", "T5EncoderModel"])
+    assert "text_encoder is a T5EncoderModel; known are CLIPTextModel" in fault(folder)
+    edit(index, text_encoder=whole["text_encoder"], unet=["os", "system"])
+    assert "unet is a system" in fault(folder)
+    edit(index, unet=[None, None])
+    assert "no unet" in fault(folder)
+    edit(index, unet=whole["unet"], controlnet=["diffusers", "ControlNetModel"])
+    assert "controlnet: diffusers.ControlNetModel is not known" in fault(folder)
+    index.write_text("{")
+    assert "is no valid JSON" in fault(folder)
+    index.unlink()
+    assert "model_index.json is missing" in fault(folder)
+
+
+def test_damaged_weights_are_refused(folder):
+    file = folder / "unet/diffusion_pytorch_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert fault(folder)
+    file.write_bytes(whole[:8] + b"[" + whole[9:])
+    assert fault(folder)
