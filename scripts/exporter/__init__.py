@@ -1,1 +1,1 @@
-"""Exports a diffusers pipeline folder as a darkroom model folder: python -m exporter SOURCE -o models/NAME."""
+"""Exports a Stable Diffusion as a darkroom model folder: python -m exporter SOURCE -o models/NAME."""

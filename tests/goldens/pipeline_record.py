@@ -22,7 +22,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline
 from pipeline_models import tiny, tiny_v
 from safetensors.torch import save_file
 
-from exporter.networks import stable_diffusion
+from exporter.networks import networks_of
 
 GOLDENS = Path(__file__).parent
 VERSIONS = {module.__name__: module.__version__ for module in (diffusers, numpy, torch, transformers)}
@@ -76,13 +76,16 @@ def record_run(pipeline: StableDiffusionPipeline, case: dict) -> dict:
 def record_networks(pipeline: StableDiffusionPipeline, model: str) -> tuple[dict, dict]:
     torch.manual_seed(3)
     tensors, parameters = {}, {}
-    for network in stable_diffusion(pipeline):
-        weights = network.module.state_dict()
-        parameters[f"{model}.{network.name}"] = {name: list(weights[name].shape) for name in network.names}
+    for network in networks_of(pipeline):
+        component = getattr(pipeline, network.component)
+        weights = component.state_dict()
+        parameters[f"{model}.{network.name}"] = {
+            name: list(weights[name].shape) for name in network.parameter_names(component)}
         for batch, size in enumerate(SIZES, start=1):
             inputs = network.example(batch, *size)
-            values = dict(zip(network.inputs, inputs, strict=True)) | {network.outputs[0]: network.original(*inputs)}
-            tensors |= {f"{model}.{network.name}.{batch}/{role}": value for role, value in values.items()}
+            outputs = network.original(component, *inputs)
+            values = zip([*network.inputs, *network.outputs], [*inputs, *outputs], strict=True)
+            tensors |= {f"{model}.{network.name}.{batch}/{role}": value for role, value in values}
     return tensors, parameters
 
 
