@@ -194,7 +194,7 @@ std::vector<Option> make_table() {
       {"save-latents", 0, {}, start, run, &Options::save_latents, "",
        "write the latents beside each picture, as NAME.npy (C, h, w), float32"},
       {"trace-latents", 0, {}, start, run, &Options::trace_latents, "DIR",
-       "write the latents after every step, as DIR/NAME-step-0001.npy"},
+       "write the latents after every step, as DIR/NAME-step-0001.npy, and what the denoiser was told, as NAME-prompt-context.npy"},
       {"save-state", 0, {}, start, run, &Options::save_state, "FILE.safetensors",
        "write where the walk stands at its end or at --end-step; one picture"},
       {"load-state", 0, {}, start, run, &Options::load_state, "FILE.safetensors",

@@ -72,6 +72,7 @@ class Runner {
     if (!plan_.options.save_state.empty())
       write_walk(plan_.options.save_state, {std::move(reached), record_of(batch.front(), plan_)},
                  plan_.options.force);
+    if (!plan_.options.trace_latents.empty()) trace_told(batch, outcomes);
     const double seconds = seconds_since(start) / static_cast<double>(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       try {
@@ -85,14 +86,21 @@ class Runner {
 
   void trace(const std::vector<Job>& batch, int64_t step, const at::Tensor& x) {
     char name[32];
-    std::snprintf(name, sizeof name, "-step-%04lld.npy", static_cast<long long>(step));
+    std::snprintf(name, sizeof name, "step-%04lld", static_cast<long long>(step));
     const std::vector<at::Tensor> images = x.unbind(0);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const std::filesystem::path file =
-          std::filesystem::path(plan_.options.trace_latents) / (batch[i].file.stem().string() + name);
-      make_folder_of(file);
-      write_latents(file, images[i], plan_.options.force);
-    }
+    for (size_t i = 0; i < batch.size(); ++i) write_traced(batch[i], name, images[i]);
+  }
+
+  void trace_told(const std::vector<Job>& batch, const std::vector<Outcome>& outcomes) {
+    for (size_t i = 0; i < batch.size(); ++i)
+      for (const auto& [name, tensor] : outcomes[i].told) write_traced(batch[i], name, tensor);
+  }
+
+  void write_traced(const Job& job, const std::string& name, const at::Tensor& tensor) {
+    const std::filesystem::path file =
+        std::filesystem::path(plan_.options.trace_latents) / (job.file.stem().string() + "-" + name + ".npy");
+    make_folder_of(file);
+    write_latents(file, tensor, plan_.options.force);
   }
 
   void write_picture(const Job& job, const Outcome& outcome, double seconds) {

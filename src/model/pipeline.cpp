@@ -84,6 +84,18 @@ SamplerState start_of(const Settings& settings, const std::vector<Request>& requ
   return {at::stack(images), static_cast<size_t>(settings.start_step)};
 }
 
+// Outcome::told of each image.
+std::vector<std::map<std::string, at::Tensor>> told_of(const BranchInputs& inputs, size_t images) {
+  std::vector<std::map<std::string, at::Tensor>> told(images);
+  const auto add = [&](const std::string& half, const Tensors& tensors) {
+    for (const auto& [role, rows] : tensors)
+      for (size_t i = 0; i < images; ++i) told[i][half + "-" + role] = rows[static_cast<int64_t>(i)];
+  };
+  add("prompt", inputs.prompts.front());
+  add("negative", inputs.negative);
+  return told;
+}
+
 }  // namespace
 
 struct Pipeline::Parts {
@@ -193,10 +205,12 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   std::vector<double> weights = weights_of(requests, settings);
   const int64_t full = guided_branches(settings, weights.size());
   Evaluations evaluations;
-  Denoise denoise = denoiser_of(
-      settings, stage, walk,
-      {branches_of(denoiser, weaker ? &*weaker : nullptr, encode(requests, settings), evaluations),
-       output_kind(stage), std::move(weights)});
+  BranchInputs inputs = encode(requests, settings);
+  const auto told = told_of(inputs, requests.size());
+  Denoise denoise =
+      denoiser_of(settings, stage, walk,
+                  {branches_of(denoiser, weaker ? &*weaker : nullptr, std::move(inputs), evaluations),
+                   output_kind(stage), std::move(weights)});
   if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
   SamplerState state = start_of(settings, requests, walk, noise, resume);
   const size_t end = settings.end_step > 0 ? static_cast<size_t>(settings.end_step) : walk.steps.size();
@@ -209,6 +223,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
     outcomes.push_back(decode(image, settings));
     outcomes.back().latents = image;
     outcomes.back().evaluations = evaluations;
+    outcomes.back().told = told[outcomes.size() - 1];
   }
   if (reached) *reached = {std::move(state), noise.states()};
   return outcomes;

@@ -81,7 +81,10 @@ def test_every_step_can_be_traced(darkroom):
     result = darkroom.make("--steps", "3", "-s", "3", "a cat", "--trace-latents", "trace", "--save-latents", "-o", "a.png")
     assert result.code == 0, result.err
     names = sorted(path.name for path in (darkroom.folder / "trace").iterdir())
-    assert names == ["a-step-0001.npy", "a-step-0002.npy", "a-step-0003.npy"]
+    told = ["a-negative-context.npy", "a-prompt-context.npy"]
+    assert names == [*told, "a-step-0001.npy", "a-step-0002.npy", "a-step-0003.npy"]
+    negative, prompt = (numpy.load(darkroom.folder / "trace" / name) for name in told)
+    assert negative.shape == prompt.shape == (77, 8) and (negative != prompt).any()
     last = numpy.load(darkroom.folder / "trace" / names[-1])
     assert (last == numpy.load(darkroom.folder / "a.npy")).all()
 

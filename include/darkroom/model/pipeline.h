@@ -4,6 +4,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,6 +94,9 @@ struct Outcome {
   std::string fault;        ///< empty: the image is good
   at::Tensor latents = {};  ///< (C, h, w) after the last step, as diffusers returns them
   Evaluations evaluations = {};
+  /// What the denoiser was told: by half and role, such as "prompt-context" (tokens, channels) or
+  /// "negative-time_ids"; a composition's first prompt.
+  std::map<std::string, at::Tensor> told = {};
 };
 
 /// Prompt -> conditioning -> start -> walk -> autoencoder -> 8-bit image.
