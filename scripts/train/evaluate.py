@@ -21,7 +21,7 @@ import scenes
 
 # Sets of pictures, with how many the model card's figures are made of.
 COUNTS = {"single": 500, "other": 200, "place": 200, "count": 200, "pair": 200, "phrasing": 200, "nothing": 100}
-SURE = 0.9  # of the judge about an object that nobody asked for
+SURE = 0.5  # how probable the judge holds its answer where it is sure: so are 97 of 100 about what was asked for
 PROGRAM = common.ROOT / "scripts" / "run"
 
 

@@ -11,7 +11,7 @@ import denoiser
 import text_encoder
 import tokenizer as tokens
 
-STEPS, GUIDANCE = 20, 2.5  # the defaults that the evaluation recommends
+STEPS, GUIDANCE = 20, 2.0  # the defaults that the evaluation recommends
 
 
 def build(folder, unet=None) -> StableDiffusionPipeline:
