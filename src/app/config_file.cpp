@@ -1,6 +1,7 @@
 #include "app/config_file.h"
 
 #include "app/text_lines.h"
+#include "base/trimmed.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/file.h"
 #include "darkroom/base/nearest.h"

@@ -1,6 +1,7 @@
 #include "app/csv.h"
 
 #include "app/text_lines.h"
+#include "base/trimmed.h"
 
 namespace darkroom {
 namespace {

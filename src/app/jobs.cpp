@@ -65,6 +65,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       const Settings& settings = options;
       if (!(settings == checked)) check_settings(settings, manifest);
       checked = settings;
+      check_prompt(settings, *prompt.options.prompt);
       check_negative_prompt(settings, prompt.options.negative_prompt);
       if (settings.given_latents) read_latents(options.init_latents, latent_shape(manifest, settings));
       const int64_t first_seed = prompt.options.seed < 0 ? int64_t{run_seed} : prompt.options.seed;

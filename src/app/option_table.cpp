@@ -3,6 +3,7 @@
 #include "app/options.h"
 #include "darkroom/diffusion/guidance.h"
 #include "darkroom/diffusion/sampler.h"
+#include "darkroom/text/weighting.h"
 
 namespace darkroom {
 namespace {
@@ -39,6 +40,14 @@ std::vector<Choice> guidance_schedule_choices() {
   return choices;
 }
 
+std::vector<Choice> weighting_choices() {
+  std::vector<Choice> choices;
+  for (const std::string& name : weighting_names()) choices.push_back({name, {}});
+  return choices;
+}
+
+std::vector<Choice> long_prompt_choices() { return {{"auto", {}}, {"truncate", {}}, {"chunks", {}}}; }
+
 std::vector<Choice> previous_choices() { return {{"diffusers", {}}, {"next", {}}}; }
 
 std::vector<Choice> solver_type_choices() {
@@ -74,6 +83,12 @@ std::vector<Option> make_table() {
        "where the noise starts, 0 to 4294967295; -1 (default): random, and printed", -1, 4294967295},
       {"batch-count", 'b', {}, prompt, line, &Options::batch_count, "N",
        "pictures of each prompt, seeds counting up (default 1)", 1, 1'000'000},
+      {"weighting", 0, {}, prompt, picture, &Options::weighting, "NAME",
+       "words that count more: none (default, as diffusers: brackets are text) or a1111: (x:1.3), (x), [x], BREAK", 0, 0, weighting_choices},
+      {"long-prompt", 0, {}, prompt, picture, &Options::long_prompt, "NAME",
+       "past 75 tokens: truncate, as diffusers, or go on in chunks; auto (default): chunks with a --weighting", 0, 0, long_prompt_choices},
+      {"clip-skip", 0, {}, prompt, picture, &Options::clip_skip, "N",
+       "leave out the text encoder's last N layers, as diffusers counts (default 0); A1111's 'Clip skip' is one more", 0, 100},
       {"width", 'W', {}, settings, picture, &Options::width, "PIXELS",
        "default: the model's", 8, 16384},
       {"height", 'H', {}, settings, picture, &Options::height, "PIXELS",

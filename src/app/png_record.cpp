@@ -74,18 +74,17 @@ std::vector<PngText> picture_texts(const json& record) {
   const json& model = record["model"];
   const std::string hash = model["sha256"][model["denoiser"].get<std::string>()];
   const json& negative = record["negative_prompt"];
+  std::vector<std::pair<std::string, std::string>> pairs = {
+      {"Steps", whole(record, "steps")},     {"Sampler", record["sampler"]},
+      {"Schedule type", record["schedule"]}, {"CFG scale", number_text(record["cfg_scale"])},
+      {"Seed", whole(record, "seed")},       {"Size", whole(record, "width") + "x" + whole(record, "height")},
+      {"Model hash", hash.substr(0, 10)},    {"Model", model["name"]}};
+  // A1111 counts from 1, and says nothing of 1.
+  if (const int64_t skipped = record["clip_skip"]; skipped > 0)
+    pairs.emplace_back("Clip skip", std::to_string(skipped + 1));
+  pairs.insert(pairs.end(), {{"RNG", "CPU"}, {"Version", "darkroom " + std::string(kVersion)}});
   const std::string parameters = a1111_parameters(
-      record["prompt"].get<std::string>(), negative.is_null() ? "" : negative.get<std::string>(),
-      {{"Steps", whole(record, "steps")},
-       {"Sampler", record["sampler"]},
-       {"Schedule type", record["schedule"]},
-       {"CFG scale", number_text(record["cfg_scale"])},
-       {"Seed", whole(record, "seed")},
-       {"Size", whole(record, "width") + "x" + whole(record, "height")},
-       {"Model hash", hash.substr(0, 10)},
-       {"Model", model["name"]},
-       {"RNG", "CPU"},
-       {"Version", "darkroom " + std::string(kVersion)}});
+      record["prompt"].get<std::string>(), negative.is_null() ? "" : negative.get<std::string>(), pairs);
   return {
       {"parameters", parameters}, {kKeyword, line_of(record)}, {"XML:com.adobe.xmp", xmp_packet(kVersion)}};
 }

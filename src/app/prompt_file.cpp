@@ -5,6 +5,7 @@
 
 #include "app/csv.h"
 #include "app/text_lines.h"
+#include "base/trimmed.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/file.h"
 #include "darkroom/base/nearest.h"

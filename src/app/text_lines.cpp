@@ -19,11 +19,4 @@ std::vector<TextLine> text_lines(std::string_view bytes) {
   return lines;
 }
 
-std::string_view trimmed(std::string_view text) {
-  const char* const spaces = " \t\r\n";
-  const size_t begin = text.find_first_not_of(spaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(spaces) - begin + 1);
-}
-
 }  // namespace darkroom

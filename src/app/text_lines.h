@@ -16,7 +16,4 @@ std::string_view without_bom(std::string_view bytes);
 /// The lines of a file, without their ends (LF or CRLF) and without a byte order mark; views into `bytes`.
 std::vector<TextLine> text_lines(std::string_view bytes);
 
-/// Without white space at both ends.
-std::string_view trimmed(std::string_view text);
-
 }  // namespace darkroom

@@ -4,7 +4,11 @@
 
 #include <algorithm>
 
+#include "darkroom/text/utf8.h"
 #include "model/load.h"
+#include "model/weighting.h"
+#include "text/attention.h"
+#include "text/chunks.h"
 
 namespace darkroom {
 namespace {
@@ -23,6 +27,16 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Manifest::Tokenizer& spec,
 std::pair<std::string, std::string> split_source(const std::string& source) {
   const size_t dot = source.find('.');
   return {source.substr(0, dot), source.substr(dot + 1)};
+}
+
+std::vector<WeightedPrompt> parts_of(const std::string& text, const Reading& reading) {
+  if (reading.weighting == Weighting::a1111) return parse_attention(text);
+  return {{text, 1}};
+}
+
+Chunking chunking_of(const Reading& reading) {
+  if (!reading.chunks) return Chunking::truncate;
+  return reading.weighting == Weighting::a1111 ? Chunking::commas : Chunking::slices;
 }
 
 }  // namespace
@@ -51,40 +65,46 @@ void Conditioner::release() {
   if (!keep_encoders_) encoders_.clear();
 }
 
-const Tensors& Conditioner::encode(const std::optional<std::string>& prompt, const std::string& place) {
-  const std::string key = prompt ? "+" + *prompt : "-";
-  auto entry = std::ranges::find(recent_, key, &Entry::key);
+const Tensors& Conditioner::encode(const std::optional<std::string>& prompt, const std::string& place,
+                                   const Reading& reading) {
+  auto entry = std::ranges::find_if(
+      recent_, [&](const Entry& kept) { return kept.prompt == prompt && kept.reading == reading; });
   if (entry == recent_.end()) {
     if (recent_.size() >= kKeptPrompts) recent_.pop_back();
-    recent_.push_front({key, run_encoders(prompt, place)});
+    recent_.push_front({prompt, reading, run_encoders(prompt, place, reading)});
   } else {
     recent_.splice(recent_.begin(), recent_, entry);
   }
   return recent_.front().tensors;
 }
 
-Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, const std::string& place) {
+Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, const std::string& place,
+                                  const Reading& reading) {
+  const std::vector<WeightedPrompt> parts =
+      parts_of(valid_utf8(prompt.value_or(""), diagnostics_, place), reading);
+  std::map<std::string, std::vector<Chunk>> chunks;  // by tokenizer
+  for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
+    for (const std::string& name : conditioning.tokenizers)
+      if (!chunks.contains(name))
+        chunks[name] = make_chunks(*tokenizers_.at(name), parts, chunking_of(reading), diagnostics_, place);
+  size_t most = 0;
+  for (const auto& [name, list] : chunks) most = std::max(most, list.size());
+  for (auto& [name, list] : chunks) list.resize(most, empty_chunk(*tokenizers_.at(name)));
+
   std::map<std::pair<std::string, std::string>, Tensors>
       outputs;  // of (network, tokenizer): one run serves all roles
   Tensors result;
   for (const Manifest::Conditioning& conditioning : manifest_.conditioning) {
     if (conditioning.from.empty()) continue;
-    std::vector<at::Tensor> parts;
+    std::vector<at::Tensor> rows;
     for (size_t i = 0; i < conditioning.from.size(); ++i) {
       const auto [network, output] = split_source(conditioning.from[i]);
       const auto run = std::pair(network, conditioning.tokenizers[i]);
-      if (!outputs.contains(run)) {
-        const Tokenizer& tokenizer = *tokenizers_.at(run.second);
-        const at::Tensor ids =
-            at::tensor(tokenizer.encode(prompt.value_or(""), diagnostics_, place), at::kLong);
-        Tensors fresh = encoder(network).run({{"ids", ids.unsqueeze(0)}});
-        // A network's outputs last until its next run; these are kept.
-        for (auto& [role, tensor] : fresh) tensor = tensor.clone();
-        outputs[run] = std::move(fresh);
-      }
-      parts.push_back(outputs.at(run).at(output));
+      if (!outputs.contains(run))
+        outputs[run] = encode_chunks(encoder(network), chunks.at(run.second), parts, reading);
+      rows.push_back(outputs.at(run).at(output));
     }
-    at::Tensor joined = at::cat(parts, -1);
+    at::Tensor joined = at::cat(rows, -1);
     if (!prompt && conditioning.empty == "zeros") joined = at::zeros_like(joined);
     result[conditioning.role] = joined;
   }

@@ -11,6 +11,7 @@
 #include "darkroom/model/manifest.h"
 #include "darkroom/nn/network.h"
 #include "darkroom/text/tokenizer.h"
+#include "model/reading.h"
 
 namespace darkroom {
 
@@ -24,18 +25,21 @@ class Conditioner {
               Diagnostics& diagnostics);
 
   /// By role, (1, tokens, channels) each. An absent prompt is the empty text, or zeros where the model says
-  /// so.
-  const Tensors& encode(const std::optional<std::string>& prompt, const std::string& place);
+  /// so. A long one may have several times the text encoder's tokens.
+  const Tensors& encode(const std::optional<std::string>& prompt, const std::string& place,
+                        const Reading& reading = {});
 
   /// Frees the text encoders unless they are to be kept.
   void release();
 
  private:
   struct Entry {
-    std::string key;
+    std::optional<std::string> prompt;
+    Reading reading;
     Tensors tensors;
   };
-  Tensors run_encoders(const std::optional<std::string>& prompt, const std::string& place);
+  Tensors run_encoders(const std::optional<std::string>& prompt, const std::string& place,
+                       const Reading& reading);
   Network& encoder(const std::string& name);
 
   const Manifest& manifest_;

@@ -127,6 +127,7 @@ void check_negative_prompt(const Settings& settings, const std::optional<std::st
   refuse(
       settings.autoguided && negative_prompt,
       "--negative-prompt has no effect with --autoguidance, which moves away from the weaker model instead");
+  if (negative_prompt) check_prompt(settings, *negative_prompt);
 }
 
 void check_weaker(const Manifest& manifest, const Manifest& weaker) {

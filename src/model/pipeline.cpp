@@ -13,7 +13,7 @@
 #include "model/conditioner.h"
 #include "model/guidance.h"
 #include "model/load.h"
-#include "model/picture_values.h"
+#include "model/prompts.h"
 #include "model/settings.h"
 #include "model/tiles.h"
 #include "nn/libtorch_error.h"
@@ -87,9 +87,9 @@ SamplerState start_of(const Settings& settings, const std::vector<Request>& requ
 // Outcome::told of each image.
 std::vector<std::map<std::string, at::Tensor>> told_of(const BranchInputs& inputs, size_t images) {
   std::vector<std::map<std::string, at::Tensor>> told(images);
-  const auto add = [&](const std::string& half, const Tensors& tensors) {
-    for (const auto& [role, rows] : tensors)
-      for (size_t i = 0; i < images; ++i) told[i][half + "-" + role] = rows[static_cast<int64_t>(i)];
+  const auto add = [&](const std::string& half, const std::vector<Tensors>& inputs_of) {
+    for (size_t i = 0; i < inputs_of.size(); ++i)
+      for (const auto& [role, row] : inputs_of[i]) told[i][half + "-" + role] = row[0];
   };
   add("prompt", inputs.prompts.front());
   add("negative", inputs.negative);
@@ -112,9 +112,6 @@ struct Pipeline::Parts {
     weaker = load_network(*o.weaker, name, o.device, o.precision);
   }
 
-  Tensors condition(const std::optional<std::string>& prompt, const std::string& place,
-                    const Settings& settings, bool negative);
-  BranchInputs encode(const std::vector<Request>& requests, const Settings& settings);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer, const WalkState* resume, WalkState* reached);
@@ -125,38 +122,6 @@ struct Pipeline::Parts {
   Network denoiser, decoder;
   std::optional<Network> weaker;
 };
-
-// What the denoiser is told besides its latents and timestep, for one picture.
-Tensors Pipeline::Parts::condition(const std::optional<std::string>& prompt, const std::string& place,
-                                   const Settings& settings, bool negative) {
-  Tensors inputs = conditioner.encode(prompt, place);
-  for (const Manifest::Conditioning& conditioning : manifest.conditioning)
-    if (!conditioning.values.empty())
-      inputs[conditioning.role] = picture_values(conditioning.values, settings, negative);
-  return inputs;
-}
-
-BranchInputs Pipeline::Parts::encode(const std::vector<Request>& requests, const Settings& settings) {
-  std::vector<std::vector<Tensors>> prompts;  // by prompt, then image
-  std::vector<Tensors> negative;
-  for (const Request& request : requests) {
-    const std::vector<WeightedPrompt> parts = prompts_in(request.prompt, settings);
-    prompts.resize(parts.size());
-    for (size_t i = 0; i < parts.size(); ++i)
-      prompts[i].push_back(condition(parts[i].text, request.place, settings, false));
-    // Composed prompts may need it without guidance.
-    if (is_guided(settings) || settings.compose)
-      negative.push_back(
-          condition(request.negative_prompt, request.place + " (negative prompt)", settings, true));
-  }
-  BranchInputs inputs;
-  for (const std::vector<Tensors>& images : prompts) inputs.prompts.push_back(stack(images));
-  if (!negative.empty()) inputs.negative = stack(negative);
-  if (settings.perp_neg > 0)
-    inputs.empty = stack(std::vector<Tensors>(requests.size(), condition(std::nullopt, "", settings, true)));
-  conditioner.release();
-  return inputs;
-}
 
 // latents (C, h, w) -> picture, or why there is none.
 Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
@@ -205,7 +170,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   std::vector<double> weights = weights_of(requests, settings);
   const int64_t full = guided_branches(settings, weights.size());
   Evaluations evaluations;
-  BranchInputs inputs = encode(requests, settings);
+  BranchInputs inputs = encode_prompts(conditioner, manifest, settings, requests);
   const auto told = told_of(inputs, requests.size());
   Denoise denoise =
       denoiser_of(settings, stage, walk,
@@ -233,7 +198,10 @@ std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vec
                                         const StepObserver& observer, const WalkState* resume,
                                         WalkState* reached) {
   check_settings(settings, parts_->manifest);
-  for (const Request& request : requests) check_negative_prompt(settings, request.negative_prompt);
+  for (const Request& request : requests) {
+    check_prompt(settings, request.prompt);
+    check_negative_prompt(settings, request.negative_prompt);
+  }
   if (settings.autoguided && !parts_->weaker) throw UsageError("autoguidance needs a weaker model");
   try {
     return parts_->generate(settings, requests, observer, resume, reached);

@@ -5,6 +5,7 @@
 #include "darkroom/base/error.h"
 #include "model/guidance.h"
 #include "model/picture_values.h"
+#include "model/reading.h"
 
 namespace darkroom {
 namespace {
@@ -135,6 +136,7 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
   check_picture_values(settings, manifest);
+  check_reading(settings, manifest);
   check_guidance(settings, stage);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));

@@ -1,35 +1,15 @@
 #include "darkroom/text/composition.h"
 
-#include <algorithm>
-#include <charconv>
-#include <optional>
+#include "base/trimmed.h"
+#include "text/weight.h"
 
 namespace darkroom {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 bool is_word(char c) {
   const auto byte = static_cast<unsigned char>(c);
-  return byte >= 0x80 || is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-std::string_view trimmed(std::string_view text) {
-  const char* const space = " \t\n\r\f\v";
-  const size_t first = text.find_first_not_of(space);
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(space) - first + 1);
-}
-
-// Digits with at most one point and one sign: no exponent, no "inf".
-std::optional<double> parse_weight(std::string_view text) {
-  const bool negative = text.starts_with('-');
-  if (negative || text.starts_with('+')) text.remove_prefix(1);
-  if (std::ranges::count(text, '.') > 1 || std::ranges::none_of(text, is_digit) ||
-      !std::ranges::all_of(text, [](char c) { return is_digit(c) || c == '.'; }))
-    return std::nullopt;
-  double weight = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), weight).ec != std::errc()) return std::nullopt;
-  return negative ? -weight : weight;
+  return byte >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         c == '_';
 }
 
 WeightedPrompt weighted(std::string_view part) {

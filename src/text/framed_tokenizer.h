@@ -6,7 +6,7 @@
 
 namespace darkroom {
 
-/// What the tokenizers share: making the text valid, framing, truncating and padding its ids. A kind of
+/// What the tokenizers share: making the text valid, framing and padding its ids. A kind of
 /// tokenizer says only how valid text becomes ids.
 class FramedTokenizer : public Tokenizer {
  public:
@@ -22,8 +22,8 @@ class FramedTokenizer : public Tokenizer {
 
   std::vector<int64_t> tokenize(std::string_view text, Diagnostics& diagnostics,
                                 std::string_view place) const final;
-  std::vector<int64_t> encode(std::string_view text, Diagnostics& diagnostics,
-                              std::string_view place) const final;
+  std::vector<int64_t> framed(const std::vector<int64_t>& ids) const final;
+  size_t room() const final { return static_cast<size_t>(frame_.length) - (frame_.begin ? 2 : 1); }
   int64_t length() const final { return frame_.length; }
 
  protected:

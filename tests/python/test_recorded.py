@@ -52,6 +52,13 @@ def test_samplers(again):
     assert_same_tensors(again / "goldens/samplers.safetensors", TESTS / "goldens/samplers.safetensors")
 
 
+def test_prompts(again):
+    record("record_prompts.py", again)
+    assert_same_tensors(again / "goldens/prompts.safetensors", TESTS / "goldens/prompts.safetensors")
+    new, old = (json.loads((tests / "goldens/prompts.json").read_text()) for tests in (again, TESTS))
+    assert {key: new[key] for key in new if key != "versions"} == {key: old[key] for key in old if key != "versions"}
+
+
 @pytest.mark.parametrize("family", ["sigma", "dpm", "timestep", "flow"])
 def test_sampler_families(again, family):
     record(f"record_{family}_samplers.py", again)

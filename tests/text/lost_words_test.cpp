@@ -9,7 +9,7 @@ std::vector<Warning> warnings_of(const std::string& text) {
   static const auto kTokenizer = make_clip_tokenizer(
       std::filesystem::path(DARKROOM_SOURCE_DIR) / "models/emoji/merges.txt", Padding::end, 12);
   testing::Collected diagnostics;
-  kTokenizer->encode(text, diagnostics, "negative prompt");
+  make_chunks(*kTokenizer, {{text, 1}}, Chunking::truncate, diagnostics, "negative prompt");
   return diagnostics.warnings;
 }
 

@@ -10,6 +10,7 @@
 
 #include "darkroom/text/tokenizer.h"
 #include "support/collected.h"
+#include "text/chunks.h"
 
 namespace darkroom {
 
@@ -33,7 +34,9 @@ inline std::vector<int64_t> tokenize(const Tokenizer& tokenizer, std::string_vie
 /// The framed ids of a text, whatever it warns of.
 inline std::vector<int64_t> encode(const Tokenizer& tokenizer, std::string_view text) {
   testing::Collected diagnostics;
-  return tokenizer.encode(text, diagnostics, "prompt");
+  return make_chunks(tokenizer, {{std::string(text), 1}}, Chunking::truncate, diagnostics, "prompt")
+      .front()
+      .ids;
 }
 
 }  // namespace darkroom

@@ -102,7 +102,9 @@ TEST_F(TrainedSentencePiece, KeepsTheEndTokenWhenItTruncates) {
   Ids kept = tokenize(*make_sentencepiece_tokenizer(model_, 16), "the cat");
   const auto tokenizer = make_sentencepiece_tokenizer(model_, static_cast<int64_t>(kept.size()) + 1);
   testing::Collected diagnostics;
-  const Ids ids = tokenizer->encode("the cat the dog", diagnostics, "prompt");
+  const Ids ids = make_chunks(*tokenizer, {{"the cat the dog", 1}}, Chunking::truncate, diagnostics, "prompt")
+                      .front()
+                      .ids;
   ASSERT_EQ(diagnostics.warnings.size(), 1u);
   EXPECT_EQ(diagnostics.warnings[0].text, "the last 2 words are past the " + std::to_string(kept.size()) +
                                               "-token limit and are lost: \"the dog\"");

@@ -23,7 +23,10 @@ namespace darkroom {
 struct Settings {
   int64_t width = 0, height = 0;  ///< pixels
   int64_t steps = 0;
-  double cfg_scale = 1;                          ///< guidance scale; at most 1: no guidance, as diffusers
+  std::string weighting = "none";    ///< of words in the prompts: one of weighting_names()
+  std::string long_prompt = "auto";  ///< "truncate", "chunks", or "auto": chunks if words are weighted
+  int64_t clip_skip = 0;             ///< layers of the text encoders that the prompt leaves out
+  double cfg_scale = 1;              ///< guidance scale; at most 1: no guidance, as diffusers
   double guidance_start = 0, guidance_stop = 1;  ///< guided steps: ScaleOptions
   std::string guidance_schedule = "constant";    ///< one of scale_schedule_names()
   double guidance_rescale = 0;                   ///< 0: off
@@ -141,7 +144,10 @@ Settings default_settings(const Manifest& manifest);
 /// makes no sense. Needs no network: called before any is loaded.
 void check_settings(const Settings& settings, const Manifest& manifest);
 
-/// Throws UsageError for a negative prompt that the settings have no use for, or lack.
+/// Throws UsageError for a prompt that the settings cannot read.
+void check_prompt(const Settings& settings, const std::string& prompt);
+
+/// The same for a negative prompt, and for one that the settings have no use for, or lack.
 void check_negative_prompt(const Settings& settings, const std::optional<std::string>& negative_prompt);
 
 /// Throws UsageError, saying why, if `weaker` cannot guide `manifest`'s denoiser: both must take the same

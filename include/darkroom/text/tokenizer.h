@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -28,10 +29,12 @@ class Tokenizer {
   virtual std::vector<int64_t> tokenize(std::string_view text, Diagnostics& diagnostics,
                                         std::string_view place) const = 0;
 
-  /// Exactly length() ids: framed, truncated, padded. What does not fit is lost, with a warning of kind
-  /// "words_lost" that names the words.
-  virtual std::vector<int64_t> encode(std::string_view text, Diagnostics& diagnostics,
-                                      std::string_view place) const = 0;
+  /// Exactly length() ids: the begin token if there is one, at most room() ids of a text, the end token,
+  /// padding.
+  virtual std::vector<int64_t> framed(const std::vector<int64_t>& ids) const = 0;
+
+  /// How many ids of a text fit between the begin and the end token.
+  virtual size_t room() const = 0;
 
   virtual int64_t length() const = 0;
 };
