@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from conftest import MODELS, ROOT, pixels
+from conftest import MODELS, pixels
 from PIL import Image
 
 ENCODER = MODELS.parent / "goldens" / "prompt_encoder.pt"
@@ -83,7 +83,6 @@ def test_a_line_of_a_prompt_file_may_say_how_it_is_read(darkroom, model):
     [
         (["--weighting", "a111"], "unknown weighting 'a111'; did you mean 'a1111'?"),
         (["--long-prompt", "chunk"], "did you mean 'chunks'?"),
-        (["-m", ROOT / "models/emoji", "--clip-skip", "1"], "--clip-skip: this model's network 'text' gives the state after its last layer only"),
         (["--clip-skip", "-1"], "--clip-skip: -1 is out of range"),
     ],
 )
@@ -92,3 +91,13 @@ def test_refused_before_a_model_is_loaded(darkroom, words, message):
     assert result.code == 2
     assert message in result.err
     assert darkroom.files() == []
+
+
+def test_layers_that_the_text_encoder_does_not_give_are_refused(darkroom):
+    model = darkroom.copy_model()
+    manifest = json.loads((model / "model.json").read_text())
+    manifest["networks"]["text"]["outputs"] = ["hidden"]
+    (model / "model.json").write_text(json.dumps(manifest))
+    result = darkroom.make("a cat", "-m", model, "--clip-skip", "1")
+    assert result.code == 2 and darkroom.files() == []
+    assert "--clip-skip: this model's network 'text' gives the state after its last layer only" in result.err
