@@ -48,7 +48,7 @@ def train(options: common.Options) -> None:
     summary = f"{count} emoji, one or two on {len(scenes.COLOURS)} background colours: a Stable Diffusion in miniature"
     settings = {
         "--name": "emoji", "--license": LICENSE, "--summary": summary, "--width": scenes.SIDE, "--height": scenes.SIDE,
-        "--steps": pipeline.STEPS, "--cfg-scale": pipeline.GUIDANCE, "--sampler": "ddim", "--schedule": "trailing",
+        "--steps": pipeline.STEPS, "--cfg-scale": pipeline.GUIDANCE, "--sampler": pipeline.SAMPLER, "--schedule": pipeline.SCHEDULE,
     }  # fmt: skip
     words = [str(word) for pair in settings.items() for word in pair]
     command = [sys.executable, "-m", "exporter", str(folder / "pipeline"), "-o", str(folder / "emoji"), *words]

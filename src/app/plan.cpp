@@ -188,7 +188,8 @@ void print_plan(const Plan& plan, Console& console) {
   std::string text = "model   " + manifest.name + " (" + manifest.folder.string() + ")\n";
   text += "device  " + plan.origin.device + ", " + plan.origin.precision + "\n";
   text += "make    " + std::to_string(pictures) + " of " + std::to_string(pictures + finished) +
-          " pictures, in " + std::to_string(plan.batches.size()) + " batches\n";
+          " pictures, in " + std::to_string(plan.batches.size()) +
+          (plan.batches.size() == 1 ? " batch\n" : " batches\n");
   text += "memory  " + memory_text(plan.memory) + ", " + bytes_text(available) + " available";
   console.result(text, {{"model", manifest.name},
                         {"device", plan.origin.device},
