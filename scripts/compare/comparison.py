@@ -16,6 +16,7 @@ TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 SHARED, TRAINED = "karras", "trailing"  # schedules: of most samplers, and of those that know no noise levels between
 CONVERGED = Setting("heun", SHARED, 200, "k")
 BEFORE_LAST = Setting("heun", SHARED, 200, "k", end_step=199)
+COARSE = 0.2  # of latents of about unit variance: beyond, a distance says nothing of an order
 
 
 def comparable(row: dict) -> bool:
@@ -48,7 +49,7 @@ def sampler_lines(program: Program) -> tuple[dict[str, list[Point]], dict[str, f
         label = name + (f" ({TRAINED})" if plan[0].schedule == TRAINED else "")
         lines[label] = min((figures.measure(outcomes, drawn[CONVERGED], end) for end in ends), key=lambda p: p[-1].latents)
     floor = min(point.latents for points in lines.values() for point in points)
-    orders = {name: figures.order(points, 3 * floor) for name, points in lines.items()}
+    orders = {name: figures.order(points, 3 * floor, COARSE) for name, points in lines.items()}
     return lines, {name: round(value, 2) for name, value in orders.items() if value is not None}
 
 
@@ -61,17 +62,14 @@ def schedule_lines(program: Program, sampler: str) -> dict[str, list[Point]]:
     return {name: [point for point in points if point.setting.schedule == name] for name in names}
 
 
-def sheet_blocks(program: Program) -> list[dict]:
-    """The last case by the deterministic samplers, and those that add noise."""
+def sheet_blocks(program: Program) -> dict[str, dict]:
+    """The last case by the deterministic samplers, and by those that add noise: {steps: picture} by name."""
     rows = [row for row in program.listed("samplers") if comparable(row) and not adaptive(row)]
     plans = {row["name"]: walks(row, program, SHEET_STEPS) for row in rows}
     drawn = program.draw([setting for plan in plans.values() for setting in plan], CASES[-1:])
-    blocks = []
-    for deterministic in (True, False):
+
+    def block(deterministic: bool) -> dict:
         names = [row["name"] for row in rows if row["deterministic"] is deterministic]
-        blocks.append({name: _sheet_row(plans[name], drawn) for name in names})
-    return blocks
+        return {name: {s.steps: drawn[s].pictures[0] for s in plans[name] if s in drawn} for name in names}
 
-
-def _sheet_row(plan: list[Setting], drawn: dict[Setting, Outcome]) -> dict:
-    return {setting.steps: drawn[setting].pictures[0] for setting in plan if setting in drawn}
+    return {"without noise": block(True), "adding noise": block(False)}

@@ -37,9 +37,9 @@ def measure(outcomes: dict[Setting, Outcome], converged: Outcome, latents: np.nd
     return sorted(points, key=lambda point: point.calls)
 
 
-def order(points: list[Point], above: float) -> float | None:
-    """How fast the distance falls with more calls: the slope, log to log, of the points that are `above` it."""
-    clear = [point for point in points if point.latents > above]
+def order(points: list[Point], least: float, most: float) -> float | None:
+    """How fast the distance falls with more calls: the slope, log to log, of the points between the two distances."""
+    clear = [point for point in points if least < point.latents < most]
     if len(clear) < 3:
         return None
     x, y = np.log([point.calls for point in clear]), np.log([point.latents for point in clear])

@@ -5,17 +5,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, GAP, LABEL, HEAD = 64, 2, 118, 16
+SIDE, GAP, LABEL, HEAD = 64, 2, 118, 18
 
 
-def contact_sheet(blocks: list[dict[str, dict[int, np.ndarray]]], path: Path) -> None:
-    """Blocks side by side, each of rows {label: {steps: picture}}."""
-    steps = sorted({count for block in blocks for row in block.values() for count in row})
-    width, height = LABEL + len(steps) * (SIDE + GAP), HEAD + max(map(len, blocks)) * (SIDE + GAP)
+def contact_sheet(blocks: dict[str, dict[str, dict[int, np.ndarray]]], path: Path) -> None:
+    """Blocks {title: rows} side by side, a row {label: {steps: picture}}."""
+    steps = sorted({count for block in blocks.values() for row in block.values() for count in row})
+    width, height = LABEL + len(steps) * (SIDE + GAP), HEAD + max(map(len, blocks.values())) * (SIDE + GAP)
     sheet = Image.new("RGB", (width * len(blocks), height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for at, block in enumerate(blocks):
+    for at, (title, block) in enumerate(blocks.items()):
         left = at * width + LABEL
+        draw.text((left - 6, HEAD / 2), title, "black", font, "rm")
         for column, count in enumerate(steps):
             draw.text((left + column * (SIDE + GAP) + SIDE / 2, HEAD / 2), str(count), "black", font, "mm")
         for line, (label, pictures) in enumerate(block.items()):

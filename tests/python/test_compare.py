@@ -103,14 +103,14 @@ def test_fewest_calls_must_stay_close():
 @pytest.mark.skipif(not BINARY.exists(), reason="no program is built")
 def test_the_program_itself(tmp_path, monkeypatch):
     """Random weights, but smooth ones: Euler halves its distance with twice the calls, and Heun, with two a step, does better."""
-    monkeypatch.setattr(comparison, "STEPS", (20, 40, 80))
+    monkeypatch.setattr(comparison, "STEPS", (30, 40, 80))
     monkeypatch.setattr(comparison, "CASES", comparison.CASES[:1])
-    words = [str(BINARY), "--model", str(ROOT / "tests" / "models" / "tiny"), "--cfg-scale", "1.5", "--threads", "1"]
+    words = [str(BINARY), "--model", str(ROOT / "tests" / "models" / "tiny-v"), "--cfg-scale", "1.5", "--threads", "1"]
     program = Program([*words, "--width", "16", "--height", "16"], tmp_path)
     rows = {row["name"]: row for row in program.listed("samplers")}
     monkeypatch.setattr(program, "listed", lambda what: [rows["euler"], rows["heun"]])
     lines, orders = comparison.sampler_lines(program)
-    assert [p.calls for p in lines["euler"]] == [20, 40, 80]
-    assert [p.calls for p in lines["heun"]] == [39, 79, 159]
+    assert [p.calls for p in lines["euler"]] == [30, 40, 80]
+    assert [p.calls for p in lines["heun"]] == [59, 79, 159]
     assert orders["euler"] == pytest.approx(1, abs=0.1)
-    assert lines["heun"][0].latents < lines["euler"][1].latents
+    assert lines["heun"][1].latents < lines["euler"][2].latents
