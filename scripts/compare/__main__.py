@@ -1,9 +1,9 @@
-"""Compares the samplers on a model: a work-precision diagram, a contact sheet, and the figures in them.
+"""Compares the samplers on a model: draws a work-precision diagram and a contact sheet, and writes their figures.
 
-The converged picture is that of 200 steps of Heun (within 0.0003 of it at 400, and of `ode` at a tolerance of 1e-6). Every sampler walks the same noise levels to it:
-'karras', in k-diffusion's convention, in which all of them have the same end points; those that visit trained timesteps only
-walk 'trailing'. The distance is that of the latents; samplers that stop at the lowest noise level are compared with the
-converged walk there. The second panel has the model's own sampler on every schedule, and the distance of the pictures."""
+The converged picture is that of 200 steps of Heun. Every sampler walks the same noise levels to it: 'karras' in
+k-diffusion's convention, where all have the same end points; those that visit trained timesteps only walk 'trailing'.
+Samplers that stop at the lowest noise level are compared with the converged walk there. The diagram's second panel has
+the model's own sampler on every schedule, and the distance of the pictures."""
 
 import argparse
 import json
@@ -40,7 +40,8 @@ def print_fewest(title: str, lines: dict[str, list[Point]]) -> None:
     print(f"{title}: fewest calls to {VISIBLE:g} of 255 from the converged picture")
     found = {name: figures.fewest(points, VISIBLE) for name, points in lines.items()}
     for name, point in sorted(found.items(), key=lambda item: item[1].calls if item[1] else 1e9):
-        print(f"  {name:24}" + (f"{point.calls:5.0f} calls, {point.setting.steps} steps" if point else "  more than tried"))
+        cost = f"{point.calls:5.0f} calls, {point.setting.steps} steps" if point else "  more than tried"
+        print(f"  {name:24}{cost}")
 
 
 def compare(program: Program, model: dict, output: Path) -> None:
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "emoji", help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder (default: %(default)s)")
-    parser.add_argument("--work", type=Path, help="where pictures are kept, so that a stopped run can go on (default: nowhere)")
+    parser.add_argument("--work", type=Path, help="keep the pictures there, so that a stopped run can go on")
     parser.add_argument("options", nargs="*", help="after --: options of darkroom, such as --threads 1")
     given = parser.parse_args()
     model = json.loads((given.model / "model.json").read_text(encoding="utf-8"))

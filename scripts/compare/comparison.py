@@ -47,7 +47,8 @@ def sampler_lines(program: Program) -> tuple[dict[str, list[Point]], dict[str, f
     for name, plan in plans.items():
         outcomes = {setting: drawn[setting] for setting in plan if setting in drawn}
         label = name + (f" ({TRAINED})" if plan[0].schedule == TRAINED else "")
-        lines[label] = min((figures.measure(outcomes, drawn[CONVERGED], end) for end in ends), key=lambda p: p[-1].latents)
+        measured = [figures.measure(outcomes, drawn[CONVERGED], end) for end in ends]
+        lines[label] = min(measured, key=lambda points: points[-1].latents)
     floor = min(point.latents for points in lines.values() for point in points)
     orders = {name: figures.order(points, 3 * floor, COARSE) for name, points in lines.items()}
     return lines, {name: round(value, 2) for name, value in orders.items() if value is not None}

@@ -18,7 +18,8 @@ class Point:
 
     def row(self) -> dict:
         given = {name: value for name, value in asdict(self.setting).items() if value}
-        return given | {"calls": round(self.calls, 1), "latents": float(f"{self.latents:.3g}"), "pixels": round(self.pixels, 2)}
+        latents, pixels = float(f"{self.latents:.3g}"), round(self.pixels, 2)
+        return given | {"calls": round(self.calls, 1), "latents": latents, "pixels": pixels}
 
 
 def distance(some: np.ndarray, others: np.ndarray) -> float:
@@ -29,11 +30,11 @@ def distance(some: np.ndarray, others: np.ndarray) -> float:
 
 
 def measure(outcomes: dict[Setting, Outcome], converged: Outcome, latents: np.ndarray) -> list[Point]:
-    """Against the latents given, which are those of the converged picture or of the walk to it, and against the picture."""
-    points = [
-        Point(setting, outcome.calls, distance(outcome.latents, latents), distance(outcome.pictures, converged.pictures))
-        for setting, outcome in outcomes.items()
-    ]
+    """By calls. `latents` are those of the converged picture, or of the walk to it."""
+    points = []
+    for setting, outcome in outcomes.items():
+        pixels = distance(outcome.pictures, converged.pictures)
+        points.append(Point(setting, outcome.calls, distance(outcome.latents, latents), pixels))
     return sorted(points, key=lambda point: point.calls)
 
 

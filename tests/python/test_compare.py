@@ -1,4 +1,4 @@
-"""The arithmetic of scripts/compare_samplers: on a stand-in whose distances from the limit are known, and on the program."""
+"""The arithmetic of scripts/compare_samplers: on a stand-in of known distances from the limit, and on darkroom."""
 
 import os
 import sys
@@ -15,7 +15,8 @@ from program import Program, Setting, calls  # noqa: E402
 
 BINARY = Path(os.environ.get("DARKROOM_BINARY", ROOT / "build" / "darkroom")).resolve()
 
-# Every sampler ends at the limit plus steps^-order, at 200 steps at the limit itself; "stops" ends 0.5 before it, where the walk to it is a step earlier.
+# Every sampler ends at the limit plus steps^-order, with 200 steps at the limit itself; "stops" ends 0.5 away, where
+# the walk to the limit is a step earlier.
 STAND_IN = f"""#!{sys.executable}
 import argparse, json, sys
 import numpy as np
@@ -87,7 +88,7 @@ def test_distance_is_a_geometric_mean_over_cases():
 
 
 def test_bytes_do_not_wrap_around():
-    assert figures.distance(np.array([[1]], np.uint8), np.array([[3]], np.uint8)) == pytest.approx(2)
+    assert figures.distance(np.array([[0]], np.uint8), np.array([[20]], np.uint8)) == pytest.approx(20)
 
 
 def point(calls: float, pixels: float) -> figures.Point:
@@ -102,7 +103,7 @@ def test_fewest_calls_must_stay_close():
 
 @pytest.mark.skipif(not BINARY.exists(), reason="no program is built")
 def test_the_program_itself(tmp_path, monkeypatch):
-    """Random weights, but smooth ones: Euler halves its distance with twice the calls, and Heun, with two a step, does better."""
+    """Random weights, but smooth ones: twice the calls halve Euler's distance; Heun is nearer for as many calls."""
     monkeypatch.setattr(comparison, "STEPS", (30, 40, 80))
     monkeypatch.setattr(comparison, "CASES", comparison.CASES[:1])
     words = [str(BINARY), "--model", str(ROOT / "tests" / "models" / "tiny-v"), "--cfg-scale", "1.5", "--threads", "1"]
