@@ -36,12 +36,17 @@ def write_figures(path: Path, model: dict, orders: dict, tables: dict[str, dict[
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
+def described(point: Point) -> str:
+    setting = point.setting
+    how = f"{setting.steps} steps" if setting.tolerance is None else f"a tolerance of {setting.tolerance:g}"
+    return f"{point.calls:5.0f} calls, {how}"
+
+
 def print_fewest(title: str, lines: dict[str, list[Point]]) -> None:
     print(f"{title}: fewest calls to {VISIBLE:g} of 255 from the converged picture")
     found = {name: figures.fewest(points, VISIBLE) for name, points in lines.items()}
     for name, point in sorted(found.items(), key=lambda item: item[1].calls if item[1] else 1e9):
-        cost = f"{point.calls:5.0f} calls, {point.setting.steps} steps" if point else "  more than tried"
-        print(f"  {name:24}{cost}")
+        print(f"  {name:24}{described(point) if point else '  more than tried'}")
 
 
 def compare(program: Program, model: dict, output: Path) -> None:
