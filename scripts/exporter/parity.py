@@ -35,6 +35,7 @@ class Task:
     height: int
     steps: int
     guidance: float
+    loras: tuple[str, ...] = ()  # as darkroom's --lora
 
 
 @dataclass
@@ -95,7 +96,7 @@ def with_diffusers(pipeline: DiffusionPipeline, task: Task, change=None) -> Reco
 def with_darkroom(model: Path, task: Task, sampler: str, schedule: str, folder: Path) -> Record:
     """As one batch."""
     jobs = folder / "jobs.jsonl"
-    rows = [{"prompt": prompt, "seed": seed} | ({} if task.negative is None else {"negative_prompt": task.negative})
+    rows = [{"prompt": prompt, "seed": seed, "lora": task.loras} | ({} if task.negative is None else {"negative_prompt": task.negative})
             for prompt, seed in zip(task.prompts, task.seeds, strict=True)]
     jobs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = {"model": model, "prompt-file": jobs, "batch-size": len(rows), "width": task.width, "height": task.height,
@@ -222,6 +223,19 @@ def scheduler_for(pipeline: DiffusionPipeline, sampler: str):
     return getattr(diffusers, names[sampler]).from_config(pipeline.scheduler.config, **settings)
 
 
+def fuse(pipeline: DiffusionPipeline, loras: tuple[str, ...]) -> None:
+    weights = {}
+    for lora in loras:
+        file, _, weight = lora.rpartition(":")
+        name = f"lora{len(weights)}"
+        weights[name] = float(weight)
+        pipeline.load_lora_weights(Path(file).parent, weight_name=Path(file).name, adapter_name=name)
+    if weights:
+        pipeline.set_adapters(list(weights), list(weights.values()))
+        pipeline.fuse_lora(adapter_names=list(weights))
+        pipeline.unload_lora_weights()
+
+
 def check(source: Path, model: Path, task: Task, sampler: str | None, folder: Path, sane: bool = True, report=None) -> Report:
     """Makes the task's pictures with the pipeline folder and with its export, and compares them."""
     report = report or Report()
@@ -229,6 +243,7 @@ def check(source: Path, model: Path, task: Task, sampler: str | None, folder: Pa
     pipeline.set_progress_bar_config(disable=True)
     if sampler:
         pipeline.scheduler = scheduler_for(pipeline, sampler)
+    fuse(pipeline, task.loras)
     schedule = json.loads((model / "model.json").read_text())["defaults"]["schedule"]
     theirs = with_diffusers(pipeline, task)
     compare(theirs, with_darkroom(model, task, sampler or sampler_of(pipeline.scheduler), schedule, folder), report)
@@ -249,6 +264,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--cfg-scale", type=float, default=7.5)
     parser.add_argument("--sampler", help="darkroom's name of one that diffusers has too (default: the pipeline's)")
+    parser.add_argument("--lora", nargs="+", default=[], metavar="FILE:WEIGHT", help="fused in diffusers; needs peft")
     parser.add_argument("--not-sane", action="store_true", help="leave out the proof that the networks are alive and listen")
     return parser.parse_args()
 
@@ -256,7 +272,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     given = parse()
     task = Task([given.prompt] * len(given.seeds), given.seeds, given.negative_prompt, given.width, given.height,
-                given.steps, given.cfg_scale)
+                given.steps, given.cfg_scale, tuple(given.lora))
     with tempfile.TemporaryDirectory() as temporary:
         model = given.model or Path(temporary) / "model"
         if not given.model:

@@ -23,6 +23,9 @@ const char* const kUsage = R"(Makes pictures from text.
 )";
 
 bool is_flag(const Option& option) { return std::holds_alternative<bool Options::*>(option.field); }
+bool is_repeated(const Option& option) {
+  return std::holds_alternative<std::vector<Lora> Options::*>(option.field);
+}
 
 /// "-W,--width" with all aliases, as CLI11 wants them.
 std::string spellings(const Option& option) {
@@ -44,20 +47,23 @@ UsageError unexpected(const std::string& word) {
                     (near.empty() ? "" : "; did you mean '" + near + "'?") + " (see 'darkroom --help')");
 }
 
-/// What was given for each option, by name.
-std::map<std::string, std::string> split_words(const std::vector<std::string>& words) {
+/// What was given for each option, by name; several texts only for one that may be given several times.
+std::map<std::string, std::vector<std::string>> split_words(const std::vector<std::string>& words) {
   CLI::App parser;
   parser.set_help_flag();
   parser.allow_extras();
   std::string prompt;
   const CLI::Option* positional = parser.add_option("PROMPT", prompt)->take_last();
-  std::map<std::string, std::string> texts;
+  std::map<std::string, std::string> last;
+  std::map<std::string, std::vector<std::string>> texts;
   std::map<std::string, bool> flags;
   std::map<std::string, const CLI::Option*> parsed;
   for (const Option& option : option_table())
-    parsed[option.name] = is_flag(option)
-                              ? parser.add_flag(spellings(option), flags[option.name])
-                              : parser.add_option(spellings(option), texts[option.name])->take_last();
+    parsed[option.name] =
+        is_flag(option) ? parser.add_flag(spellings(option), flags[option.name])
+        : is_repeated(option)
+            ? parser.add_option(spellings(option), texts[option.name])->allow_extra_args(false)
+            : parser.add_option(spellings(option), last[option.name])->take_last();
   try {
     parser.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
@@ -65,12 +71,12 @@ std::map<std::string, std::string> split_words(const std::vector<std::string>& w
   }
   for (const std::string& word : parser.remaining())
     if (word != "--") throw unexpected(word);
+  for (const auto& [name, text] : last) texts[name] = {text};
+  for (const auto& [name, on] : flags) texts[name] = {on ? "true" : "false"};
   for (const auto& [name, given] : parsed)
     if (given->count() == 0) texts.erase(name);
-  for (const auto& [name, on] : flags)
-    if (parsed[name]->count() > 0) texts[name] = on ? "true" : "false";
-  if (positional->count() > 0 && !texts.emplace("prompt", prompt).second)
-    throw UsageError("two prompts: '" + prompt + "' and --prompt '" + texts["prompt"] + "'");
+  if (positional->count() > 0 && !texts.emplace("prompt", std::vector{prompt}).second)
+    throw UsageError("two prompts: '" + prompt + "' and --prompt '" + last["prompt"] + "'");
   return texts;
 }
 
@@ -84,10 +90,10 @@ bool needs_quotes(const std::string& word) {
 }  // namespace
 
 Options parse_command_line(const std::vector<std::string>& words, const Settings& defaults) {
-  const std::map<std::string, std::string> texts = split_words(words);
+  const std::map<std::string, std::vector<std::string>> texts = split_words(words);
   Options options;
   static_cast<Settings&>(options) = defaults;
-  if (texts.contains("config")) read_config(texts.at("config"), options);
+  if (texts.contains("config")) read_config(texts.at("config").back(), options);
   for (const Option& option : option_table())
     if (texts.contains(option.name)) set_option(options, option, texts.at(option.name), "--" + option.name);
   options.autoguided = !options.autoguidance.empty();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <set>
 
 #include "app/naming.h"
 #include "app/numbers.h"
@@ -48,12 +49,19 @@ void refuse_equal_files(const std::vector<Job>& jobs, const Output& output) {
   }
 }
 
+/// In a form that, unlike JSON's, knows every byte that a file's name may have.
+void append(std::string& text, const nlohmann::json& value) {
+  const std::vector<uint8_t> bytes = nlohmann::json::to_cbor(value);
+  text.append(bytes.begin(), bytes.end());
+}
+
 }  // namespace
 
 Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Manifest& manifest,
                const Output& output) {
   Jobs made;
   Settings checked;
+  std::set<std::filesystem::path> checked_loras;
   int64_t index = 0;
   for (const Prompt& prompt : prompts) {
     const int64_t count = prompt.options.batch_count;
@@ -65,6 +73,11 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       const Settings& settings = options;
       if (!(settings == checked)) check_settings(settings, manifest);
       checked = settings;
+      for (const Lora& lora : settings.loras)
+        if (!checked_loras.contains(lora.file)) {
+          check_lora(lora.file);
+          checked_loras.insert(lora.file);
+        }
       check_prompt(settings, *prompt.options.prompt);
       check_negative_prompt(settings, prompt.options.negative_prompt);
       if (settings.given_latents) read_latents(options.init_latents, latent_shape(manifest, settings));
@@ -75,7 +88,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
         job.file = output.folder / expand_template(output.name, name_values(job, manifest));
         made.jobs.push_back(std::move(job));
       }
-    } catch (const UsageError& error) {
+    } catch (const Error& error) {
       made.failures.push_back({error.code(), error.what(), prompt.place, prompt.line});
     }
     index += count;
@@ -93,7 +106,7 @@ std::vector<std::vector<Job>> make_batches(std::vector<Job> jobs, int64_t batch_
     for (const Option& option : option_table())
       if (option.scope == Scope::picture && option.name != "prompt" && option.name != "negative-prompt" &&
           option.name != "seed")
-        settings += option_value(job.options, option).dump() + " ";
+        append(settings, option_value(job.options, option));
     for (const WeightedPrompt& part : prompts_in(*job.options.prompt, job.options))
       settings += number_text(part.weight) + " ";
     const int64_t most = find_sampler(job.options.sampler).adaptive ? 1 : batch_size;

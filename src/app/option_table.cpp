@@ -216,6 +216,8 @@ std::vector<Option> make_table() {
        "go on with that walk: the same picture to the bit as without a stop; one picture"},
       {"model", 'm', {}, model, run, &Options::model, "NAME|DIR",
        "see 'darkroom list models' (default emoji)"},
+      {"lora", 0, {}, model, picture, &Options::loras, "FILE[:WEIGHT]",
+       "change the model by a LoRA (.safetensors), by default at weight 1; may be given several times"},
       {"device", 0, {}, model, run, &Options::device, "NAME",
        "auto (default), cpu, cuda or cuda:N"},
       {"precision", 0, {}, model, run, &Options::precision, "NAME",

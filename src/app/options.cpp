@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "app/lora_text.h"
 #include "app/numbers.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
@@ -65,6 +66,7 @@ struct SetField {
     options.steps = static_cast<int64_t>(list.size());
     options.*field = std::move(list);
   }
+  void operator()(std::vector<Lora> Options::*field) const { options.*field = {parse_lora(what, text)}; }
 };
 
 struct GetField {
@@ -80,6 +82,11 @@ struct GetField {
   }
   nlohmann::json operator()(std::vector<double> Options::*field) const {
     return (options.*field).empty() ? nlohmann::json() : nlohmann::json(options.*field);
+  }
+  nlohmann::json operator()(std::vector<Lora> Options::*field) const {
+    nlohmann::json list;
+    for (const Lora& lora : options.*field) list.push_back(lora_text(lora));
+    return list;
   }
 };
 
@@ -105,6 +112,15 @@ const Option* find_option(std::string_view name) {
 
 void set_option(Options& options, const Option& option, const std::string& text, const std::string& what) {
   std::visit(SetField{options, option, text, what}, option.field);
+}
+
+void set_option(Options& options, const Option& option, const std::vector<std::string>& texts,
+                const std::string& what) {
+  const auto* field = std::get_if<std::vector<Lora> Options::*>(&option.field);
+  if (!field) return set_option(options, option, texts.back(), what);
+  std::vector<Lora> loras;
+  for (const std::string& text : texts) loras.push_back(parse_lora(what, text));
+  options.** field = std::move(loras);
 }
 
 nlohmann::json option_value(const Options& options, const Option& option) {

@@ -58,9 +58,10 @@ enum class Scope {
 /// One row of the option table, which the command line, --help, configuration files, prompt files and the
 /// record in the picture all read.
 struct Option {
-  using Field = std::variant<bool Options::*, int64_t Options::*, double Options::*,
-                             std::optional<double> Options::*, std::string Options::*,
-                             std::optional<std::string> Options::*, std::vector<double> Options::*>;
+  using Field =
+      std::variant<bool Options::*, int64_t Options::*, double Options::*, std::optional<double> Options::*,
+                   std::string Options::*, std::optional<std::string> Options::*,
+                   std::vector<double> Options::*, std::vector<Lora> Options::*>;
 
   std::string name;  ///< "cfg-scale": --cfg-scale; "cfg_scale" in JSON
   char letter;       ///< 'W': -W; 0: none
@@ -85,6 +86,10 @@ const Option* find_option(std::string_view name);
 /// Reads `text` as the option's value. Throws UsageError beginning with `what`, which names the option and
 /// its place.
 void set_option(Options& options, const Option& option, const std::string& text, const std::string& what);
+
+/// The same for an option that was given several times: a list has all of them, any other the last.
+void set_option(Options& options, const Option& option, const std::vector<std::string>& texts,
+                const std::string& what);
 
 /// The value as JSON; null where there is none.
 nlohmann::json option_value(const Options& options, const Option& option);

@@ -10,6 +10,7 @@
 #include "app/model_path.h"
 #include "app/numbers.h"
 #include "darkroom/base/file.h"
+#include "darkroom/data/safetensors.h"
 #include "darkroom/nn/device.h"
 
 namespace darkroom {
@@ -38,10 +39,18 @@ std::vector<Prompt> read_prompts(const Options& options) {
   return {prompt};
 }
 
-Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline) {
-  const std::string sha256 = sha256_of_file(manifest.folder / "model.json");
-  return {std::move(manifest), sha256, precision_name(pipeline.precision), device_name(pipeline.device),
-          pipeline.weaker};
+Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline, const std::vector<Job>& jobs) {
+  Origin origin{std::move(manifest),
+                {},
+                precision_name(pipeline.precision),
+                device_name(pipeline.device),
+                pipeline.weaker};
+  origin.manifest_sha256 = sha256_of_file(origin.manifest.folder / "model.json");
+  for (const Job& job : jobs)
+    for (const Lora& lora : job.options.loras)
+      if (!origin.loras.contains(lora.file))
+        origin.loras[lora.file] = {sha256_of_file(lora.file), sha256(Safetensors(lora.file).data())};
+  return origin;
 }
 
 /// Moves the jobs whose pictures are there already to plan.finished. Throws OutputError for a file that is
@@ -155,10 +164,11 @@ Plan make_plan(const std::vector<std::string>& words) {
   const Output output = find_output(options);
   Jobs made = make_jobs(prompts, static_cast<uint32_t>(options.seed), manifest, output);
   plan.failures = std::move(made.failures);
-  if (made.jobs.empty() && options.prompt_file.empty()) throw UsageError(plan.failures.front().message);
+  if (made.jobs.empty() && options.prompt_file.empty())
+    throw Error(plan.failures.front().code, plan.failures.front().message);
 
   plan.pipeline = pipeline_options(options, manifest);
-  plan.origin = origin_of(std::move(manifest), plan.pipeline);
+  plan.origin = origin_of(std::move(manifest), plan.pipeline, made.jobs);
   plan.batches = make_batches(without_finished(std::move(made.jobs), plan), options.batch_size);
   plan.memory = largest_estimate(plan);
   settle_walk_files(plan);

@@ -8,6 +8,7 @@ namespace darkroom {
 namespace {
 
 using nlohmann::json;
+using namespace nlohmann::literals;
 
 const char* const kKeyword = "darkroom";
 
@@ -17,6 +18,28 @@ std::string line_of(const json& value) { return value.dump(-1, ' ', false, json:
 std::string shortened(const json& value) {
   const std::string text = value.is_null() ? "none" : line_of(value);
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+/// A LoRA's name without what separates names in stable-diffusion-webui.
+std::string lora_name(const json& lora) {
+  std::string name = lora["name"];
+  std::erase_if(name, [](char c) { return c == ':' || c == ',' || c == '<' || c == '>'; });
+  return name;
+}
+
+/// " <lora:style:0.5>": how a prompt there names its LoRAs.
+std::string lora_words(const json& loras) {
+  std::string words;
+  for (const json& lora : loras)
+    words += " <lora:" + lora_name(lora) + ":" + number_text(lora["weight"]) + ">";
+  return words;
+}
+
+std::string lora_hashes(const json& loras) {
+  std::string hashes;
+  for (const json& lora : loras)
+    hashes += (hashes.empty() ? "" : ", ") + lora_name(lora) + ": " + lora["hash"].get<std::string>();
+  return hashes;
 }
 
 std::string whole(const json& record, const char* key) { return std::to_string(record[key].get<int64_t>()); }
@@ -38,6 +61,14 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
     const Manifest::Network& network = origin.weaker->networks.at(origin.weaker->stages.front().denoiser);
     files["autoguidance/" + network.file] = network.sha256;
   }
+  json loras = json::array();
+  for (const Lora& lora : options.loras) {
+    const LoraHashes& hashes = origin.loras.at(lora.file);
+    files["lora/" + lora.file.string()] = hashes.file;
+    loras.push_back({{"name", lora.file.stem().string()},
+                     {"weight", lora.weight},
+                     {"hash", hashes.tensors.substr(0, 12)}});
+  }
   const std::string& denoiser = origin.manifest.stages.front().denoiser;
   json record = {{"version", kVersion},
                  {"model",
@@ -47,6 +78,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
                  {"precision", origin.precision},
                  {"device", origin.device}};
   if (origin.weaker) record["model"]["autoguidance"] = origin.weaker->name;
+  if (!loras.empty()) record["model"]["lora"] = loras;
   record.update(picture_options(options));
   if (!extras.empty()) record["extras"] = extras;
   // Through text and back, so that it compares equal to what a file says.
@@ -65,13 +97,15 @@ std::string difference(const json& recorded, const json& wanted, bool any_precis
   }
   const json::json_pointer hashes("/model/sha256");
   if (recorded.value(hashes, json()) != wanted.value(hashes, json()))
-    return "another model, or another version of it";
+    return wanted.contains("/model/lora"_json_pointer) ? "another model or LoRA, or another version of one"
+                                                       : "another model, or another version of it";
   const json there = recorded.value("precision", json()), here = wanted.value("precision", json());
   return any_precision || there == here ? "" : differ("precision", there, here);
 }
 
 std::vector<PngText> picture_texts(const json& record) {
   const json& model = record["model"];
+  const json loras = model.value("lora", json::array());
   const std::string hash = model["sha256"][model["denoiser"].get<std::string>()];
   const json& negative = record["negative_prompt"];
   std::vector<std::pair<std::string, std::string>> pairs = {
@@ -82,9 +116,11 @@ std::vector<PngText> picture_texts(const json& record) {
   // A1111 counts from 1, and says nothing of 1.
   if (const int64_t skipped = record["clip_skip"]; skipped > 0)
     pairs.emplace_back("Clip skip", std::to_string(skipped + 1));
+  if (!loras.empty()) pairs.emplace_back("Lora hashes", lora_hashes(loras));
   pairs.insert(pairs.end(), {{"RNG", "CPU"}, {"Version", "darkroom " + std::string(kVersion)}});
-  const std::string parameters = a1111_parameters(
-      record["prompt"].get<std::string>(), negative.is_null() ? "" : negative.get<std::string>(), pairs);
+  const std::string parameters =
+      a1111_parameters(record["prompt"].get<std::string>() + lora_words(loras),
+                       negative.is_null() ? "" : negative.get<std::string>(), pairs);
   return {
       {"parameters", parameters}, {kKeyword, line_of(record)}, {"XML:com.adobe.xmp", xmp_packet(kVersion)}};
 }

@@ -10,13 +10,19 @@
 
 namespace darkroom {
 
+/// SHA-256 of a LoRA file, and of its tensors without the header: by that one other programs know it.
+struct LoraHashes {
+  std::string file, tensors;
+};
+
 /// What a picture depends on besides its options.
 struct Origin {
   Manifest manifest;
-  std::string manifest_sha256;          ///< of model.json
-  std::string precision;                ///< "fp32"
-  std::string device;                   ///< "cpu"
-  std::optional<Manifest> weaker = {};  ///< whose denoiser autoguidance asks
+  std::string manifest_sha256;                             ///< of model.json
+  std::string precision;                                   ///< "fp32"
+  std::string device;                                      ///< "cpu"
+  std::optional<Manifest> weaker = {};                     ///< whose denoiser autoguidance asks
+  std::map<std::filesystem::path, LoraHashes> loras = {};  ///< of all that a picture of the run uses
 };
 
 /// The options that decide a picture, by key.

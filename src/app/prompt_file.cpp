@@ -15,12 +15,17 @@ namespace {
 
 using nlohmann::json;
 
+template <class T>
+bool takes(const Option& option) {
+  return std::holds_alternative<T Options::*>(option.field);
+}
+
 /// What a JSON value says, as it would be typed. Throws UsageError for an object or a list but of numbers.
 std::string typed(const json& value, const std::string& key) {
   const Option* option = find_option(key);
-  const bool takes_list = option && std::holds_alternative<std::vector<double> Options::*>(option->field);
   const auto number = [](const json& item) { return item.is_number(); };
-  if (takes_list && value.is_array() && std::all_of(value.begin(), value.end(), number)) {
+  if (option && takes<std::vector<double>>(*option) && value.is_array() &&
+      std::all_of(value.begin(), value.end(), number)) {
     std::string list;
     for (const json& item : value) list += (list.empty() ? "" : ",") + item.dump();
     return list;
@@ -39,7 +44,11 @@ void apply(const std::string& key, const json& value, Prompt& prompt) {
   }
   if (option->scope != Scope::picture && option->scope != Scope::line)
     throw UsageError(key + ": may be set for the whole run only, with --" + option->name);
-  if (!value.is_null()) set_option(prompt.options, *option, typed(value, key), key);
+  const auto text = [](const json& item) { return item.is_string(); };
+  if (takes<std::vector<Lora>>(*option) && value.is_array() && std::ranges::all_of(value, text))
+    set_option(prompt.options, *option, value.get<std::vector<std::string>>(), key);
+  else if (!value.is_null())
+    set_option(prompt.options, *option, typed(value, key), key);
 }
 
 /// A prompt without a text yet.

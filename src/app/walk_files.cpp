@@ -3,11 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <array>
 
+#include "base/shape_text.h"
 #include "darkroom/base/error.h"
 #include "darkroom/data/npy.h"
 #include "darkroom/data/safetensors.h"
+#include "nn/tensor_view.h"
 
 namespace darkroom {
 namespace {
@@ -15,12 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const char* const kFormat = "darkroom walk 1";
-
-struct Dtype {
-  std::string_view name;
-  at::ScalarType type;
-};
-constexpr std::array kDtypes = {Dtype{"F32", at::kFloat}, Dtype{"F64", at::kDouble}, Dtype{"U8", at::kByte}};
 
 /// Tensors by name, and the memory that views of them point into.
 struct Bundle {
@@ -30,20 +25,9 @@ struct Bundle {
   void add(const std::string& name, const at::Tensor& tensor) {
     if (!tensor.defined()) return;
     const at::Tensor& mine = held[name] = tensor.to(at::kCPU).contiguous();
-    for (const Dtype& dtype : kDtypes)
-      if (dtype.type == mine.scalar_type())
-        views[name] = {std::string(dtype.name),
-                       mine.sizes().vec(),
-                       {static_cast<const uint8_t*>(mine.const_data_ptr()), mine.nbytes()}};
+    views[name] = view_of(mine);
   }
 };
-
-at::Tensor tensor_of(const TensorView& view) {
-  for (const Dtype& dtype : kDtypes)
-    if (dtype.name == view.dtype)
-      return at::from_blob(const_cast<uint8_t*>(view.bytes.data()), view.shape, dtype.type).clone();
-  throw UsageError("holds a tensor of dtype " + view.dtype);
-}
 
 at::Tensor tensor_if_any(const Safetensors& file, const std::string& name) {
   return file.tensors().contains(name) ? tensor_of(file.at(name)) : at::Tensor();
@@ -56,12 +40,6 @@ at::Tensor numbers_of(const Level& level) {
 Level level_of(const at::Tensor& numbers) {
   const auto values = numbers.accessor<double, 1>();
   return {values[0], values[1], values[2]};
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
-  return "[" + text + "]";
 }
 
 SavedWalk parse(const Safetensors& file) {

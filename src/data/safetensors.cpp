@@ -149,7 +149,7 @@ Safetensors::Safetensors(const std::filesystem::path& file)
   try {
     const uint64_t length = header_length(mapping_->bytes());
     const std::span<const uint8_t> rest = mapping_->bytes().subspan(kLengthBytes);
-    const std::span<const uint8_t> data = rest.subspan(length);
+    data_ = rest.subspan(length);
     const json header = parse_header(rest.first(length));
     for (const auto& [name, value] : header.items()) {
       if (name == "__metadata__") {
@@ -157,12 +157,12 @@ Safetensors::Safetensors(const std::filesystem::path& file)
         continue;
       }
       try {
-        tensors_.emplace(name, parse_tensor(value, data));
+        tensors_.emplace(name, parse_tensor(value, data_));
       } catch (const Fault& fault) {
         throw Fault{"tensor '" + name + "' " + fault.text};
       }
     }
-    check_cover(tensors_, data);
+    check_cover(tensors_, data_);
   } catch (const Fault& fault) {
     throw ModelError("'" + file.string() + "' is no whole safetensors file: " + fault.text);
   }

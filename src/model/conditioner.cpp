@@ -58,7 +58,15 @@ Conditioner::Conditioner(const Manifest& manifest, at::Device device, at::Scalar
 Network& Conditioner::encoder(const std::string& name) {
   const auto loaded = encoders_.find(name);
   if (loaded != encoders_.end()) return loaded->second;
-  return encoders_.emplace(name, load_network(manifest_, name, device_, precision_)).first->second;
+  Network network = load_network(manifest_, name, device_, precision_);
+  if (adaptation_) adaptation_->apply(network);
+  return encoders_.emplace(name, std::move(network)).first->second;
+}
+
+void Conditioner::adapt(std::shared_ptr<const Adaptation> adaptation) {
+  recent_.clear();
+  adaptation_ = std::move(adaptation);
+  for (auto& [name, network] : encoders_) adaptation_->apply(network);
 }
 
 void Conditioner::release() {

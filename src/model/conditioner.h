@@ -11,6 +11,7 @@
 #include "darkroom/model/manifest.h"
 #include "darkroom/nn/network.h"
 #include "darkroom/text/tokenizer.h"
+#include "model/adaptation.h"
 #include "model/reading.h"
 
 namespace darkroom {
@@ -32,6 +33,9 @@ class Conditioner {
   /// Frees the text encoders unless they are to be kept.
   void release();
 
+  /// Changes the text encoders, those loaded later too, and forgets what they said before.
+  void adapt(std::shared_ptr<const Adaptation> adaptation);
+
  private:
   struct Entry {
     std::optional<std::string> prompt;
@@ -48,6 +52,7 @@ class Conditioner {
   bool keep_encoders_;
   Diagnostics& diagnostics_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
+  std::shared_ptr<const Adaptation> adaptation_;  ///< null: none yet
   std::map<std::string, Network> encoders_;
   std::list<Entry> recent_;  ///< newest first
 };

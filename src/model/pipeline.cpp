@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 
 #include <array>
-#include <sstream>
+#include <set>
 
+#include "base/shape_text.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
 #include "darkroom/diffusion/brownian_noise.h"
 #include "darkroom/nn/network.h"
+#include "model/adaptation.h"
 #include "model/branches.h"
 #include "model/conditioner.h"
 #include "model/guidance.h"
@@ -56,12 +58,6 @@ Image to_image(const at::Tensor& decoded) {
       static_cast<int>(pixels.size(1)), static_cast<int>(pixels.size(0)), {bytes, bytes + pixels.numel()}};
 }
 
-std::string shape_text(const at::Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
-
 bool finite(const at::Tensor& tensor) { return tensor.isfinite().all().item<bool>(); }
 
 bool one_colour(const Image& image) {
@@ -99,11 +95,11 @@ std::vector<std::map<std::string, at::Tensor>> told_of(const BranchInputs& input
 }  // namespace
 
 struct Pipeline::Parts {
-  Parts(Manifest m, Options o, Diagnostics& diagnostics)
+  Parts(Manifest m, Options o, Diagnostics& d)
       : manifest(std::move(m)),
         options(o),
-        conditioner((check_hashes(manifest), manifest), o.device, o.precision, o.keep_text_encoder,
-                    diagnostics),
+        conditioner((check_hashes(manifest), manifest), o.device, o.precision, o.keep_text_encoder, d),
+        diagnostics(d),
         denoiser(load_network(manifest, manifest.stages.front().denoiser, o.device, o.precision)),
         decoder(load_network(manifest, manifest.output.decoder, o.device, o.precision)) {
     if (!o.weaker) return;
@@ -112,6 +108,7 @@ struct Pipeline::Parts {
     weaker = load_network(*o.weaker, name, o.device, o.precision);
   }
 
+  void adapt(const std::vector<Lora>& wanted);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer, const WalkState* resume, WalkState* reached);
@@ -119,9 +116,24 @@ struct Pipeline::Parts {
   Manifest manifest;
   Options options;
   Conditioner conditioner;
+  Diagnostics& diagnostics;
   Network denoiser, decoder;
   std::optional<Network> weaker;
+  std::optional<std::vector<Lora>> adapted = std::vector<Lora>();  ///< to these; none: half done
+  std::set<std::string> warned;                                    ///< of these LoRA files
 };
+
+// The weaker model stays as it is: it stands for what is to be avoided.
+void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
+  if (adapted == wanted) return;
+  const auto adaptation = std::make_shared<const Adaptation>(manifest, wanted);
+  adapted.reset();
+  adaptation->apply(denoiser);
+  conditioner.adapt(adaptation);
+  adapted = wanted;
+  for (const Warning& warning : adaptation->warnings())
+    if (warned.insert(warning.place).second) diagnostics.warn(warning);
+}
 
 // latents (C, h, w) -> picture, or why there is none.
 Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
@@ -136,9 +148,10 @@ Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& setti
       (settings.vae_tiling > 0 ? decode_tiled(run, scaled, settings.vae_tiling / factor, factor)
                                : run(scaled))[0];
   if (decoded.sizes() != at::IntArrayRef({3, settings.height, settings.width}))
-    throw ModelError("network '" + decoder.spec().name + "' made a picture of shape " + shape_text(decoded) +
-                     " instead of [3, " + std::to_string(settings.height) + ", " +
-                     std::to_string(settings.width) + "]; output.factor or state in model.json may be wrong");
+    throw ModelError("network '" + decoder.spec().name + "' made a picture of shape " +
+                     shape_text(decoded.sizes()) + " instead of [3, " + std::to_string(settings.height) +
+                     ", " + std::to_string(settings.width) +
+                     "]; output.factor or state in model.json may be wrong");
   if (!finite(decoded)) return {{}, "the decoder returned values that are no numbers (NaN or Inf)"};
   Outcome outcome{to_image(decoded), ""};
   if (one_colour(outcome.image)) outcome.fault = "the picture is one flat colour";
@@ -158,6 +171,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
                                                WalkState* reached) {
   const Manifest::Stage& stage = manifest.stages.front();
   const Walk walk = walk_of(settings, stage);
+  adapt(settings.loras);
 
   std::vector<uint32_t> seeds;
   for (const Request& request : requests) seeds.push_back(request.seed);

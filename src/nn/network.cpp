@@ -12,6 +12,7 @@
 #include "base/cause.h"
 #include "darkroom/base/error.h"
 #include "nn/libtorch_error.h"
+#include "nn/stored_tensors.h"
 
 namespace darkroom {
 namespace {
@@ -51,6 +52,7 @@ struct Network::Module {
   at::Device device;
   at::ScalarType precision;
   torch::jit::Module script;
+  std::set<std::string> changed = {};  ///< parameters that may differ from the file's
 
   std::string title() const { return "network '" + spec.name + "' ('" + spec.file.string() + "')"; }
 };
@@ -116,11 +118,32 @@ Tensors Network::run(const Tensors& inputs, bool grad) {
 
 const NetworkSpec& Network::spec() const { return module_->spec; }
 
-std::map<std::string, std::vector<int64_t>> Network::parameters() const {
-  std::map<std::string, std::vector<int64_t>> shapes;
+Tensors Network::parameters() const {
+  Tensors parameters;
   for (const auto& parameter : module_->script.named_parameters())
-    shapes[parameter.name] = parameter.value.sizes().vec();
-  return shapes;
+    parameters[parameter.name] = parameter.value;
+  return parameters;
+}
+
+void Network::change_parameters(const std::set<std::string>& names, const Change& change) {
+  std::set<std::string>& changed = module_->changed;
+  changed.insert(names.begin(), names.end());
+  if (changed.empty()) return;
+  const StoredTensors file(module_->spec.file);
+  try {
+    const at::NoGradGuard no_grad;
+    for (const auto& parameter : module_->script.named_parameters()) {
+      if (!changed.contains(parameter.name)) continue;
+      const at::Tensor stored = file.read(parameter.name);
+      parameter.value.copy_(names.contains(parameter.name) ? change(parameter.name, stored.to(at::kFloat))
+                                                           : stored);
+    }
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw_libtorch_error("cannot change the parameters of " + module_->title(), error);
+  }
+  changed = names;
 }
 
 }  // namespace darkroom

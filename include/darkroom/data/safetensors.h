@@ -33,12 +33,16 @@ class Safetensors {
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
+  /// All tensors' bytes: what follows the header.
+  std::span<const uint8_t> data() const { return data_; }
+
   /// Throws ModelError naming file and tensor if there is none of this name.
   const TensorView& at(const std::string& name) const;
 
  private:
   std::filesystem::path file_;
   std::unique_ptr<const MappedFile> mapping_;
+  std::span<const uint8_t> data_;
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
 };

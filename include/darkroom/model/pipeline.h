@@ -13,6 +13,7 @@
 #include "darkroom/base/diagnostics.h"
 #include "darkroom/diffusion/sampler.h"
 #include "darkroom/image/image.h"
+#include "darkroom/model/lora.h"
 #include "darkroom/model/manifest.h"
 #include "darkroom/text/composition.h"
 
@@ -62,6 +63,7 @@ struct Settings {
   std::optional<double> clip_sample;  ///< x0 is limited to +-range; 0 or none: off
   std::optional<double> threshold_ratio,
       threshold_max;                     ///< dynamic thresholding, which wins over clipping; none: off
+  std::vector<Lora> loras;               ///< that the denoiser and the text encoders are changed by
   std::string noise_dtype = "fp32";      ///< fp32, fp16, bf16: the dtype noise is drawn in
   int64_t vae_tiling = 0;                ///< pixels: the decoder sees squares of them; 0: the whole picture
   int64_t start_step = 0, end_step = 0;  ///< the walk's steps from start to end (0: the last) are made

@@ -5,8 +5,10 @@
 #include <c10/core/ScalarType.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,8 +45,17 @@ class Network {
 
   const NetworkSpec& spec() const;
 
-  /// Names and shapes of the parameters, in the diffusers state dict's terms.
-  std::map<std::string, std::vector<int64_t>> parameters() const;
+  /// The parameters, by their names in the diffusers state dict.
+  Tensors parameters() const;
+
+  /// What a parameter is to be, given what the file holds for it: float32, on the CPU.
+  using Change = std::function<at::Tensor(const std::string& name, const at::Tensor& stored)>;
+
+  /// Changes the named parameters, each rounded once to the network's precision; every other is again what
+  /// the file holds, bit for bit as after loading. The tensors concerned are read from the file, one at a
+  /// time; no copy of them is kept. Throws ModelError, naming file and parameter; the next call mends what
+  /// was left half done.
+  void change_parameters(const std::set<std::string>& names, const Change& change);
 
  private:
   struct Module;
