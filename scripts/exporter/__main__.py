@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,8 +14,10 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from . import checks, manifest
-from .folder import Folder
+from .folder import read_folder, read_vae
 from .networks import Network, is_xl, networks_of, text_components
+from .single_file import families, read_single_file, read_vae_file
+from .source import Part, Source
 from .tokenizer import tokenizer_entry, write_merges
 from .trace import PRECISIONS, save_traced
 
@@ -31,16 +34,20 @@ def main() -> int:
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/export", description=(
-        "Exports a Stable Diffusion in the diffusers folder layout as a darkroom model folder, and checks every network "
-        "against the original."))
-    parser.add_argument("source", type=Path, help="the pipeline's folder, which holds model_index.json")
+        "Exports a Stable Diffusion as a darkroom model folder, and checks every network against the original."))
+    parser.add_argument("source", type=Path, help=(
+        "a diffusers pipeline's folder, which holds model_index.json, or a .safetensors or .ckpt file in the original "
+        "layout; no code in them is run"))
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model folder to make; must not exist")
     parser.add_argument("--name", help="default: the output folder's name")
-    parser.add_argument("--license", default="unknown", help="of the weights")
+    parser.add_argument("--license", help="of the weights (default: what the source says)")
     parser.add_argument("--summary", default="", help="one line")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16", help="of the stored weights (default: fp16)")
+    parser.add_argument("--family", choices=families(), help=(
+        "what a file holds, where its tensors do not tell: sd2 or sd2-v, the turbo kinds; of a folder, whose defaults"))
+    parser.add_argument("--vae", type=Path, help="the autoencoder to take instead: a diffusers folder or a file")
     defaults = parser.add_argument_group("what darkroom does where its user says nothing (default: as diffusers)")
     defaults.add_argument("--width", type=int)
     defaults.add_argument("--height", type=int)
@@ -48,14 +55,14 @@ def parse() -> argparse.Namespace:
     defaults.add_argument("--cfg-scale", type=float)
     defaults.add_argument("--sampler")
     defaults.add_argument("--schedule")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def export(options: argparse.Namespace) -> None:
     if options.output.exists():
         raise ValueError(f"{options.output} exists already")
     quieten_libraries()
-    source = Folder(options.source)
+    source = read(options)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
     try:
@@ -66,6 +73,27 @@ def export(options: argparse.Namespace) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def read(options: argparse.Namespace) -> Source:
+    vae = partial(read_other_vae, options.vae) if options.vae else None
+    if options.source.is_dir():
+        return read_folder(options.source, vae)
+    source, options.family = read_single_file(options.source, options.family, vae)
+    say(f"the file holds {families()[options.family]['summary']} ({options.family}); --family overrides this")
+    return source
+
+
+def read_other_vae(place: Path, scaling_factor: float) -> Part:
+    """`scaling_factor` is that of the autoencoder it replaces, for a file, which cannot say its own."""
+    try:
+        if place.is_dir():
+            return read_vae(place)
+        if (place.parent / "config.json").is_file():
+            return read_vae(place.parent)
+        return read_vae_file(place, scaling_factor)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--vae {place}: {error}") from None
+
+
 def quieten_libraries() -> None:
     for logging in (diffusers_logging, transformers_logging):
         logging.set_verbosity_error()
@@ -73,17 +101,19 @@ def quieten_libraries() -> None:
     warnings.simplefilter("ignore")  # such as diffusers' of the rewriting that manifest.stage_entry tells of
 
 
-def write_model(options: argparse.Namespace, source: Folder, folder: Path) -> None:
+def write_model(options: argparse.Namespace, source: Source, folder: Path) -> None:
     torch.manual_seed(0)
     pipeline = source.pipeline
     factor = pipeline.vae_scale_factor
     defaults = manifest.defaults_entry(pipeline, factor)
+    if options.family:
+        defaults |= families()[options.family].get("defaults", {})
     given = {key: getattr(options, key, None) for key in defaults}
     defaults |= {key: value for key, value in given.items() if value is not None}
     model = {
         "format": 1,
         "name": options.name or options.output.name,
-        "license": options.license,
+        "license": options.license or source.license or "unknown",
         "summary": options.summary,
         "networks": {},
         "tokenizers": write_tokenizers(pipeline, folder),
@@ -99,17 +129,20 @@ def write_model(options: argparse.Namespace, source: Folder, folder: Path) -> No
         say(f"{entry['file']}: {entry['parameters']} parameters, checked at {', '.join(entry['precisions'])}")
         if len(entry["precisions"]) == len(PRECISIONS):
             del entry["precisions"]
+    for file in source.license_files:
+        shutil.copyfile(file, folder / file.name)
     (folder / "model.json").write_text(json.dumps(model, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def export_network(network: Network, source: Folder, precision: str, size: tuple[int, int], file: Path) -> dict:
+def export_network(network: Network, source: Source, precision: str, size: tuple[int, int], file: Path) -> dict:
     """Writes and checks the file; returns the network's entry in model.json. `size` is the pictures' height and
     width, for the memory they need."""
     pipeline = source.pipeline
-    halves = list(checks.HALVES)
-    if network.component == "vae" and is_xl(pipeline) and pipeline.vae.config.force_upcast:
-        halves.remove("fp16")  # its own configuration says that it overflows there
-        precision = "fp32" if precision == "fp16" else precision
+    # By its own configuration; others are found out by the check.
+    overflows = network.component == "vae" and is_xl(pipeline) and pipeline.vae.config.force_upcast
+    halves = [half for half in checks.HALVES if not (overflows and half == "fp16")]
+    if overflows and precision == "fp16":
+        precision = "fp32"
     say(f"{file.name}: loading")
     module = source.load(network.component, PRECISIONS[precision])
     down_factor = 2 ** (len(pipeline.unet.config.block_out_channels) - 1)

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+from transformers import CLIPTokenizer
+
 from .manifest import sha256
+
+MERGES = Path(__file__).resolve().parents[2] / "models/emoji/merges.txt"
 
 
 def write_merges(tokenizer, file: Path) -> None:
@@ -13,6 +17,16 @@ def write_merges(tokenizer, file: Path) -> None:
     if vocabulary(merges, tokenizer.bos_token, tokenizer.eos_token) != tokenizer.get_vocab():
         raise ValueError("tokenizer: its ids are not those that follow from its merge rules, as CLIP's do")
     file.write_text("".join(" ".join(pair) + "\n" for pair in [("#version:", "0.2"), *merges]), encoding="utf-8")
+
+
+def clip_tokenizer(size: int, pad: str) -> CLIPTokenizer:
+    """CLIP's, whose vocabulary has `size` ids: all of them, or the first merge rules of a reduced one."""
+    lines = MERGES.read_text(encoding="utf-8").splitlines()[1:]
+    count = size - len(vocabulary([]))
+    if not 0 <= count <= len(lines):
+        raise ValueError(f"the text encoder knows {size} tokens; CLIP's vocabulary has {len(vocabulary(lines))}")
+    merges = [tuple(line.split(" ")) for line in lines[:count]]
+    return CLIPTokenizer(vocab=vocabulary(merges), merges=merges, pad_token=pad, model_max_length=77)
 
 
 def vocabulary(merges: list[tuple[str, str]], begin: str = "<|startoftext|>", end: str = "<|endoftext|>") -> dict:

@@ -1,5 +1,7 @@
 """Turns a network into a TorchScript file that holds no size, batch, device or dtype."""
 
+import os
+import tempfile
 import warnings
 import zipfile
 import zlib
@@ -38,8 +40,18 @@ def save_traced(network: Network, module: nn.Module, factor: int, precision: str
     with warnings.catch_warnings(), torch.no_grad(), WithoutEmptyCasts():
         warnings.simplefilter("ignore")  # shape comparisons in the originals: checks.py runs the sizes that matter
         traced = torch.jit.trace(network.adapt(module), example, check_trace=False)
-    traced.to(PRECISIONS[precision]).save(str(file))
+    traced.to(PRECISIONS[precision])
+    reserve(file, sum(tensor.nbytes for tensor in traced.state_dict().values()))
+    traced.save(str(file))
     repack(file)
+
+
+def reserve(file: Path, size: int) -> None:
+    """Throws OSError where there is no room for two files of that size. libtorch's writer would end the program."""
+    with tempfile.TemporaryFile(dir=file.parent) as room:
+        os.posix_fallocate(room.fileno(), 0, size)
+        with tempfile.TemporaryFile(dir=file.parent) as more:
+            os.posix_fallocate(more.fileno(), 0, size)
 
 
 def repack(file: Path) -> None:

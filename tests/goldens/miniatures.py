@@ -22,15 +22,15 @@ from diffusers import (
 from pipeline_models import follow_the_sample, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-WIDTH = 64  # of every text encoder
+WIDTH, WIDTH_2 = 64, 128  # of the text encoders; diffusers tells the two of XL by them
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
 PLAIN, ATTENTION = ("DownBlock2D", "UpBlock2D"), ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
 
 
-def text_encoder(kind=CLIPTextModel, layers: int = 2, act: str = "quick_gelu", pad: int = 999):
+def text_encoder(kind=CLIPTextModel, width: int = WIDTH, layers: int = 2, act: str = "quick_gelu", pad: int = 999):
     return kind(CLIPTextConfig(
-        hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_attention_heads=WIDTH // 64, num_hidden_layers=layers,
-        hidden_act=act, projection_dim=WIDTH, vocab_size=1000, bos_token_id=998, eos_token_id=999, pad_token_id=pad,
+        hidden_size=width, intermediate_size=4 * width, num_attention_heads=width // 64, num_hidden_layers=layers,
+        hidden_act=act, projection_dim=width, vocab_size=1000, bos_token_id=998, eos_token_id=999, pad_token_id=pad,
         initializer_factor=3.0)).eval()
 
 
@@ -98,12 +98,12 @@ def sd_turbo():
 def sdxl(scheduler=None, kinds=None, **settings):
     kinds = kinds or [PLAIN, ATTENTION, ATTENTION]
     added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 256,
-             "projection_class_embeddings_input_dim": WIDTH + 6 * 256}
-    shape = {"transformer_layers_per_block": [1, 1, 2], "cross_attention_dim": 2 * WIDTH}
+             "projection_class_embeddings_input_dim": WIDTH_2 + 6 * 256}
+    shape = {"transformer_layers_per_block": [1, 1, 2], "cross_attention_dim": WIDTH + WIDTH_2}
     return StableDiffusionXLPipeline(
         unet=unet((32, 64, 128), kinds, **heads(32, 64, 128) | added | shape | settings),
         vae=autoencoder(0.13025, force_upcast=True), text_encoder=text_encoder(layers=3),
-        text_encoder_2=text_encoder(CLIPTextModelWithProjection, layers=3, act="gelu", pad=0),
+        text_encoder_2=text_encoder(CLIPTextModelWithProjection, WIDTH_2, layers=3, act="gelu", pad=0),
         tokenizer=tokenizer("<|endoftext|>"), tokenizer_2=tokenizer("!"), add_watermarker=False,
         scheduler=scheduler or EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading"))
 
@@ -120,12 +120,12 @@ def pruned_sdxl():
 
 def refiner():
     added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 256,
-             "projection_class_embeddings_input_dim": WIDTH + 5 * 256}
+             "projection_class_embeddings_input_dim": WIDTH_2 + 5 * 256}
     return StableDiffusionXLImg2ImgPipeline(
         unet=unet((32, 64, 128, 128), [PLAIN, ATTENTION, ATTENTION, PLAIN], transformer_layers_per_block=2,
-                  **heads(32, 64, 128, 128) | added),
+                  cross_attention_dim=WIDTH_2, **heads(32, 64, 128, 128) | added),
         vae=autoencoder(0.13025, force_upcast=True), text_encoder=None, tokenizer=None,
-        text_encoder_2=text_encoder(CLIPTextModelWithProjection, layers=3, act="gelu", pad=0),
+        text_encoder_2=text_encoder(CLIPTextModelWithProjection, WIDTH_2, layers=3, act="gelu", pad=0),
         tokenizer_2=tokenizer("!"), requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
         add_watermarker=False, scheduler=EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading"))
 

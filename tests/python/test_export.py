@@ -2,106 +2,24 @@
 
 import json
 import shutil
-import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "goldens")]
-from exporter import __main__ as exporter  # noqa: E402
-from exporter import checks  # noqa: E402
-from miniatures import miniature  # noqa: E402
-from transformers import CLIPTextModel  # noqa: E402
+from exporting import Model, export, fault  # first: it sets the path
+from exporter import checks  # isort: skip
+from miniatures import miniature
+from transformers import CLIPTextModel
 
 WIDTH, HEIGHT = 24, 40  # of pictures; 2 pixels a latent
 PROMPT = "a slice of pizza, on a teal background!"
 EXPORTED = ["sd1", "sd1_inpaint", "sd1_taesd", "lcm", "sd2_v", "sdxl", "pruned_sdxl", "refiner"]
 
 
-def options(source: Path, output: Path, **changes) -> Namespace:
-    words = ["export", str(source), "-o", str(output)]
-    for key, value in changes.items():
-        words += [f"--{key.replace('_', '-')}", str(value)]
-    argv, sys.argv = sys.argv, words
-    try:
-        return exporter.parse()
-    finally:
-        sys.argv = argv
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Family -> its pipeline saved as diffusers does."""
-    saved = {}
-
-    def save(family: str) -> Path:
-        if family not in saved:
-            saved[family] = tmp_path_factory.mktemp(family) / "source"
-            miniature(family).save_pretrained(saved[family])
-        return saved[family]
-
-    return save
-
-
 @pytest.fixture
 def folder(folders, tmp_path):
     """A folder of Stable Diffusion 1 that a test may spoil."""
     return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
-
-
-@pytest.fixture(scope="module")
-def models(folders, tmp_path_factory):
-    """Family -> its exported model folder, at float32."""
-    exported = {}
-
-    def export(family: str) -> Path:
-        if family not in exported:
-            exported[family] = tmp_path_factory.mktemp("models") / family
-            exporter.export(options(folders(family), exported[family], precision="fp32"))
-        return exported[family]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "PICTURES", [])  # a second or two each
-        yield export
-
-
-class Model:
-    """A model folder, used as model.json says."""
-
-    def __init__(self, folder: Path):
-        self.json = json.loads((folder / "model.json").read_text())
-        self.networks = {name: torch.jit.load(str(folder / entry["file"])).float()
-                         for name, entry in self.json["networks"].items()}
-
-    def run(self, name: str, **inputs) -> dict:
-        entry = self.json["networks"][name]
-        assert set(entry["inputs"]) == set(inputs)
-        with torch.no_grad(), torch.jit.optimized_execution(False):
-            outputs = self.networks[name](*(inputs[role] for role in entry["inputs"]))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return dict(zip(entry["outputs"], outputs, strict=True))
-
-    def condition(self, prompt: str | None, tokenizers: dict, numbers: dict, skip: int = 0) -> dict:
-        """Role -> what the denoiser is told of one picture."""
-        told = {}
-        for entry in self.json["conditioning"]:
-            if "values" in entry:
-                told[entry["role"]] = torch.tensor([[float(numbers[name]) for name in entry["values"]]])
-                continue
-            names = entry["tokenizer"] if isinstance(entry["tokenizer"], list) else [entry["tokenizer"]]
-            parts = []
-            for source, name in zip(entry["from"], names, strict=True):
-                network, output = source.split(".")
-                ids = tokenizers[name](prompt or "", padding="max_length", truncation=True, return_tensors="pt").input_ids
-                outputs = self.run(network, ids=ids)
-                parts.append(outputs["layers"][:, skip] if skip and output == "hidden" else outputs[output])
-            told[entry["role"]] = torch.cat(parts, dim=-1)
-            if prompt is None and entry["empty"] == "zeros":
-                told[entry["role"]] = torch.zeros_like(told[entry["role"]])
-        return told
 
 
 class Stop(Exception):
@@ -220,7 +138,7 @@ def test_what_model_json_says(models):
 
 def test_precisions(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "PICTURES", [])
-    exporter.export(options(folders("sdxl"), tmp_path / "xl"))
+    export(folders("sdxl"), tmp_path / "xl")
     networks = Model(tmp_path / "xl").json["networks"]
     assert networks["unet"]["stored_precision"] == "fp16" and "precisions" not in networks["unet"]
     assert networks["decoder"]["stored_precision"] == "fp32" and networks["decoder"]["precisions"] == ["fp32", "bf16"]
@@ -230,26 +148,22 @@ def test_precisions(folders, tmp_path, monkeypatch):
 
 
 def test_a_decoder_that_overflows_at_fp16_is_not_run_there(folder, tmp_path):
+    """And the licence goes along."""
+    (folder / "README.md").write_text("---\ntags:\n- art\nlicense: openrail++\n---\n# A model\n")
+    (folder / "LICENSE.md").write_text("do no harm")
     pipeline = miniature("sd1")
     with torch.no_grad():
         pipeline.vae.decoder.conv_in.weight.mul_(1e5)  # which the next normalisation takes back
         pipeline.vae.decoder.conv_in.bias.mul_(1e5)
     pipeline.vae.save_pretrained(folder / "vae")
-    exporter.export(options(folder, tmp_path / "out"))
-    assert Model(tmp_path / "out").json["networks"]["decoder"]["precisions"] == ["fp32", "bf16"]
+    export(folder, tmp_path / "out")
+    model = Model(tmp_path / "out").json
+    assert model["networks"]["decoder"]["precisions"] == ["fp32", "bf16"]
+    assert model["license"] == "openrail++" and (tmp_path / "out/LICENSE.md").read_text() == "do no harm"
 
 
 def edit(file: Path, **changes) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-def fault(folder: Path) -> str:
-    """What the exporter says of the folder; nothing may be left."""
-    output = folder.parent / "out"
-    with pytest.raises((ValueError, OSError, RuntimeError)) as error:
-        exporter.export(options(folder, output))
-    assert list(folder.parent.iterdir()) == [folder]
-    return str(error.value)
 
 
 def test_bad_folders_are_refused(folder):

@@ -3,17 +3,13 @@
 import io
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "goldens"), str(ROOT / "tests" / "python")]
-from exporter import __main__ as exporter  # noqa: E402
-from exporter import checks, parity  # noqa: E402
-from miniatures import miniature  # noqa: E402
-from test_export import options  # noqa: E402
+from exporting import ROOT, export  # first: it sets the path
+from exporter import checks, parity
+from miniatures import miniature
 
 os.environ.setdefault("DARKROOM_BINARY", str(ROOT / "build" / "darkroom"))
 # Random networks answer too roughly for latents to stay sane from noise as strong as the families' own.
@@ -33,7 +29,7 @@ def exported(tmp_path_factory):
             if family in GENTLE:
                 pipeline.scheduler.register_to_config(beta_end=GENTLE[family])
             pipeline.save_pretrained(source)
-            exporter.export(options(source, model, precision="fp32"))
+            export(source, model, "--precision", "fp32")
             made[family] = source, model
         return made[family]
 
