@@ -84,7 +84,7 @@ std::vector<Option> make_table() {
       {"batch-count", 'b', {}, prompt, line, &Options::batch_count, "N",
        "pictures of each prompt, seeds counting up (default 1)", 1, 1'000'000},
       {"weighting", 0, {}, prompt, picture, &Options::weighting, "NAME",
-       "words that count more: none (default, as diffusers: brackets are text) or a1111: (x:1.3), (x), [x], BREAK", 0, 0, weighting_choices},
+       "words that count more: none (default, as diffusers: brackets are text), a1111: (x:1.3), (x), [x], BREAK, or compel: x++, (x)1.3", 0, 0, weighting_choices},
       {"long-prompt", 0, {}, prompt, picture, &Options::long_prompt, "NAME",
        "past 75 tokens: truncate, as diffusers, or go on in chunks; auto (default): chunks with a --weighting", 0, 0, long_prompt_choices},
       {"clip-skip", 0, {}, prompt, picture, &Options::clip_skip, "N",

@@ -6,9 +6,7 @@
 
 #include "darkroom/text/utf8.h"
 #include "model/load.h"
-#include "model/weighting.h"
-#include "text/attention.h"
-#include "text/chunks.h"
+#include "model/text_encoding.h"
 
 namespace darkroom {
 namespace {
@@ -27,16 +25,6 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Manifest::Tokenizer& spec,
 std::pair<std::string, std::string> split_source(const std::string& source) {
   const size_t dot = source.find('.');
   return {source.substr(0, dot), source.substr(dot + 1)};
-}
-
-std::vector<WeightedPrompt> parts_of(const std::string& text, const Reading& reading) {
-  if (reading.weighting == Weighting::a1111) return parse_attention(text);
-  return {{text, 1}};
-}
-
-Chunking chunking_of(const Reading& reading) {
-  if (!reading.chunks) return Chunking::truncate;
-  return reading.weighting == Weighting::a1111 ? Chunking::commas : Chunking::slices;
 }
 
 }  // namespace
@@ -88,16 +76,19 @@ const Tensors& Conditioner::encode(const std::optional<std::string>& prompt, con
 
 Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, const std::string& place,
                                   const Reading& reading) {
-  const std::vector<WeightedPrompt> parts =
-      parts_of(valid_utf8(prompt.value_or(""), diagnostics_, place), reading);
-  std::map<std::string, std::vector<Chunk>> chunks;  // by tokenizer
-  for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
-    for (const std::string& name : conditioning.tokenizers)
-      if (!chunks.contains(name))
-        chunks[name] = make_chunks(*tokenizers_.at(name), parts, chunking_of(reading), diagnostics_, place);
+  const std::string text = valid_utf8(prompt.value_or(""), diagnostics_, place);
+  const std::vector<WeightedPrompt> parts = parts_of(text, reading.weighting);
+  std::map<std::string, TokenizedPrompt> tokenized;  // by tokenizer
   size_t most = 0;
-  for (const auto& [name, list] : chunks) most = std::max(most, list.size());
-  for (auto& [name, list] : chunks) list.resize(most, empty_chunk(*tokenizers_.at(name)));
+  for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
+    for (const std::string& name : conditioning.tokenizers) {
+      if (tokenized.contains(name)) continue;
+      const Tokenizer& tokenizer = *tokenizers_.at(name);
+      std::vector<Chunk> chunks = chunks_of(tokenizer, parts, reading, diagnostics_, place);
+      most = std::max(most, chunks.size());
+      tokenized.emplace(name, TokenizedPrompt{tokenizer, text, parts, std::move(chunks)});
+    }
+  for (auto& [name, one] : tokenized) one.chunks.resize(most, empty_chunk(one.tokenizer));
 
   std::map<std::pair<std::string, std::string>, Tensors>
       outputs;  // of (network, tokenizer): one run serves all roles
@@ -109,7 +100,7 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
       const auto [network, output] = split_source(conditioning.from[i]);
       const auto run = std::pair(network, conditioning.tokenizers[i]);
       if (!outputs.contains(run))
-        outputs[run] = encode_chunks(encoder(network), chunks.at(run.second), parts, reading);
+        outputs[run] = encode_tokens(encoder(network), tokenized.at(run.second), reading);
       rows.push_back(outputs.at(run).at(output));
     }
     at::Tensor joined = at::cat(rows, -1);

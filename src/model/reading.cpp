@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "darkroom/base/error.h"
+#include "darkroom/text/utf8.h"
 #include "text/attention.h"
+#include "text/compel_syntax.h"
 
 namespace darkroom {
 namespace {
@@ -50,8 +52,15 @@ void check_reading(const Settings& settings, const Manifest& manifest) {
     throw UsageError("--clip-skip has no effect on this model, which reads no state of a layer");
 }
 
+std::vector<WeightedPrompt> parts_of(const std::string& text, Weighting weighting) {
+  if (weighting == Weighting::a1111) return parse_attention(text);
+  if (weighting == Weighting::compel) return parse_compel(text);
+  return {{text, 1}};
+}
+
 void check_prompt(const Settings& settings, const std::string& prompt) {
-  if (find_weighting(settings.weighting) == Weighting::a1111) parse_attention(prompt);
+  Silent silent;
+  parts_of(valid_utf8(prompt, silent, ""), find_weighting(settings.weighting));
 }
 
 }  // namespace darkroom

@@ -19,6 +19,9 @@ struct Reading {
 /// Of the prompt; a negative prompt skips no layer, as in diffusers.
 Reading reading_of(const Settings& settings);
 
+/// The parts of a prompt (valid UTF-8) that share a weight. Throws UsageError for syntax that is not known.
+std::vector<WeightedPrompt> parts_of(const std::string& text, Weighting weighting);
+
 /// Outputs of a text encoder: the state that is read where no layer is left out, (1, tokens, channels), and
 /// the states with 0, 1, ... layers left out, (1, states, tokens, channels).
 inline constexpr std::string_view kHidden = "hidden", kLayers = "layers";

@@ -67,6 +67,8 @@ BytePairs::BytePairs(const std::filesystem::path& merges) {
   std::unordered_map<std::string, int32_t> symbols = byte_symbols();
   symbols.reserve(kBytes + kOpenAiRules);
   merged_.reserve(kOpenAiRules);
+  ends_word_.assign(kBytes / 2, false);
+  ends_word_.resize(kBytes, true);
   while (merged_.size() < rules && std::getline(file, line)) {
     const auto fail = [&](const std::string& cause) {
       throw ModelError(merges.string() + ":" + std::to_string(merged_.size() + 2) + ": \"" + line + "\" " +
@@ -79,6 +81,7 @@ BytePairs::BytePairs(const std::filesystem::path& merges) {
     if (left == symbols.end() || right == symbols.end()) fail("uses a symbol that no earlier rule makes");
     const auto id = static_cast<int32_t>(size());
     merged_[pair_key(left->second, right->second)] = id;
+    ends_word_.push_back(ends_word(right->second));
     if (!symbols.emplace(left->first + right->first, id).second) fail("makes a symbol that exists already");
   }
   if (merged_.empty()) throw ModelError(merges.string() + ": holds no merge rule");

@@ -18,12 +18,16 @@ class BytePairs {
   /// Appends the ids of a word: its bytes, merged until no rule applies, the earliest rule of the file first.
   void encode(std::string_view word, std::vector<int64_t>& ids) const;
 
+  /// Whether a word ends with this id.
+  bool ends_word(int64_t id) const { return ends_word_.at(static_cast<size_t>(id)); }
+
   int64_t size() const { return kBytes + static_cast<int64_t>(merged_.size()); }
 
  private:
   static constexpr int64_t kBytes = 512;
 
   std::unordered_map<uint64_t, int32_t> merged_;  // two ids side by side -> the id that replaces them
+  std::vector<bool> ends_word_;                   // by id
 };
 
 }  // namespace darkroom

@@ -1,7 +1,7 @@
 #include "text/chunks.h"
 
 #include <algorithm>
-#include <optional>
+#include <functional>
 #include <string>
 
 #include "text/attention.h"
@@ -14,31 +14,27 @@ using Ids = std::vector<int64_t>;
 
 constexpr size_t kCommaReach = 20;
 
+/// How many ids of a full chunk stay in it when one more comes.
+using Split = std::function<size_t(const Ids& full, int64_t next)>;
+
 struct Builder {
   const Tokenizer& tokenizer;
-  std::optional<int64_t> comma;  ///< none: commas do not matter
+  Split split;
   std::vector<Chunk> chunks = {};
-  Ids ids = {};  ///< of the chunk being filled; the next two are about it
+  Ids ids = {};  ///< of the chunk being filled
   std::vector<int> parts = {};
-  std::optional<size_t> last_comma = {};
 
   void add(int64_t id, int part) {
-    const bool full = ids.size() == tokenizer.room();
-    if (full && id != comma && last_comma && ids.size() - *last_comma <= kCommaReach) {
-      close_after(*last_comma + 1);
-    } else if (full) {
-      close_after(ids.size());
-    }
-    if (id == comma) last_comma = ids.size();
+    if (ids.size() == tokenizer.room()) close_after(split(ids, id));
     ids.push_back(id);
     parts.push_back(part);
   }
 
   // What stands behind `count` ids begins the next chunk.
   void close_after(size_t count) {
-    const auto split = static_cast<std::ptrdiff_t>(count);
-    const Ids next_ids(ids.begin() + split, ids.end());
-    const std::vector<int> next_parts(parts.begin() + split, parts.end());
+    const auto kept = static_cast<std::ptrdiff_t>(count);
+    const Ids next_ids(ids.begin() + kept, ids.end());
+    const std::vector<int> next_parts(parts.begin() + kept, parts.end());
     ids.resize(count);
     parts.resize(count);
     Chunk chunk = empty_chunk(tokenizer);
@@ -48,7 +44,6 @@ struct Builder {
     chunks.push_back(std::move(chunk));
     ids = next_ids;
     parts = next_parts;
-    last_comma.reset();
   }
 };
 
@@ -56,10 +51,44 @@ bool holds_text(const Chunk& chunk) {
   return std::ranges::any_of(chunk.parts, [](int part) { return part != Chunk::kFrame; });
 }
 
-// The id of a comma that is a word of its own.
-std::optional<int64_t> comma_of(const Tokenizer& tokenizer, Diagnostics& diagnostics) {
-  const Ids ids = tokenizer.tokenize(",", diagnostics, "");
-  return ids.size() == 1 ? std::optional(ids.front()) : std::nullopt;
+// The ids of these characters, each a word of its own.
+Ids ids_of(const Tokenizer& tokenizer, std::string_view characters, Diagnostics& diagnostics) {
+  Ids all;
+  for (const char character : characters) {
+    const Ids ids = tokenizer.tokenize({&character, 1}, diagnostics, "");
+    if (ids.size() == 1) all.push_back(ids.front());
+  }
+  return all;
+}
+
+// How many ids there are up to the last that fits, which is one of the last `reach`; 0: none.
+template <class Fits>
+size_t up_to_last(const Ids& ids, size_t reach, Fits fits) {
+  for (size_t count = ids.size(); count > 0 && count + reach > ids.size(); --count)
+    if (fits(ids[count - 1])) return count;
+  return 0;
+}
+
+Split split_of(Chunking chunking, const Tokenizer& tokenizer, Diagnostics& diagnostics) {
+  const auto ends_with = [&](std::string_view characters) {
+    return [ids = ids_of(tokenizer, characters, diagnostics)](int64_t id) {
+      return std::ranges::count(ids, id) > 0;
+    };
+  };
+  if (chunking == Chunking::commas)
+    return [is_comma = ends_with(",")](const Ids& full, int64_t next) {
+      const size_t count = is_comma(next) ? 0 : up_to_last(full, kCommaReach, is_comma);
+      return count > 0 ? count : full.size();
+    };
+  if (chunking == Chunking::sentences)
+    return [sentence = ends_with("."), phrase = ends_with(".,;:"), &tokenizer](const Ids& full, int64_t) {
+      size_t count = up_to_last(full, full.size(), sentence);
+      if (count == 0) count = up_to_last(full, full.size(), phrase);
+      if (count == 0)
+        count = up_to_last(full, full.size(), [&](int64_t id) { return tokenizer.ends_word(id); });
+      return count > 0 ? count : full.size();
+    };
+  return [](const Ids& full, int64_t) { return full.size(); };
 }
 
 void warn_of_lost_words(const Tokenizer& tokenizer, const std::vector<WeightedPrompt>& parts,
@@ -89,7 +118,7 @@ Chunk empty_chunk(const Tokenizer& tokenizer) {
 
 std::vector<Chunk> make_chunks(const Tokenizer& tokenizer, const std::vector<WeightedPrompt>& parts,
                                Chunking chunking, Diagnostics& diagnostics, std::string_view place) {
-  Builder builder{tokenizer, chunking == Chunking::commas ? comma_of(tokenizer, diagnostics) : std::nullopt};
+  Builder builder{tokenizer, split_of(chunking, tokenizer, diagnostics)};
   for (size_t i = 0; i < parts.size(); ++i) {
     if (is_break(parts[i])) {
       builder.close_after(builder.ids.size());

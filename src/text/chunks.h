@@ -24,6 +24,8 @@ enum class Chunking {
   slices,    ///< as many as are needed, each filled
   commas,  ///< as A1111: where a chunk is full, what stands behind a comma among its last 20 ids goes to the
            ///< next
+  sentences,  ///< as compel: what stands behind the last full stop or, if there is none, behind the last of
+              ///< .,;: or the last word goes to the next
 };
 
 /// That of an empty prompt.

@@ -41,6 +41,8 @@ class ClipTokenizer : public FramedTokenizer {
     if (padding == Padding::zero) specials_.push_back({kZero, 0});
   }
 
+  bool ends_word(int64_t id) const override { return id < pairs_.size() && pairs_.ends_word(id); }
+
  protected:
   std::vector<int64_t> ids_of(std::string_view text) const override {
     std::vector<int64_t> ids;

@@ -28,6 +28,9 @@ class SentencePieceTokenizer : public FramedTokenizer {
             {.begin = {}, .end = processor->eos_id(), .padding = processor->pad_id(), .length = length}),
         processor_(std::move(processor)) {}
 
+  // Of the pieces, only the next one tells.
+  bool ends_word(int64_t) const override { return false; }
+
  protected:
   std::vector<int64_t> ids_of(std::string_view text) const override {
     std::vector<int> ids;

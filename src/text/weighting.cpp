@@ -12,7 +12,8 @@ struct Row {
   std::string_view name;
   Weighting weighting;
 };
-constexpr std::array kRows = {Row{"none", Weighting::none}, Row{"a1111", Weighting::a1111}};
+constexpr std::array kRows = {Row{"none", Weighting::none}, Row{"a1111", Weighting::a1111},
+                              Row{"compel", Weighting::compel}};
 
 }  // namespace
 

@@ -17,7 +17,7 @@ def model(darkroom):
     folder = darkroom.copy_model()
     shutil.copy(ENCODER, folder / "text.pt")
     manifest = json.loads((folder / "model.json").read_text())
-    manifest["networks"]["text"]["sha256"] = hashlib.sha256(ENCODER.read_bytes()).hexdigest()
+    manifest["networks"]["text"] |= {"sha256": hashlib.sha256(ENCODER.read_bytes()).hexdigest(), "inputs": ["ids", "mask"]}
     (folder / "model.json").write_text(json.dumps(manifest))
     return folder
 
@@ -35,6 +35,8 @@ def test_brackets_are_text_unless_words_are_weighted(darkroom, model):
         "escaped": ["a \\(cat\\)", "--weighting", "a1111"],
         "unweighted": ["a cat", "--weighting", "a1111"],
         "skipped": ["a cat", "--clip-skip", "1"],
+        "compel": ["a cat++", "--weighting", "compel"],
+        "lighter": ["a cat--", "--weighting", "compel"],
     }
     for name, line in words.items():
         result = darkroom.make("-m", model, *line, "-s", "1", "-o", f"{name}.png")
@@ -42,7 +44,7 @@ def test_brackets_are_text_unless_words_are_weighted(darkroom, model):
     pictures = {name: pixels(darkroom.folder / f"{name}.png") for name in words}
     assert pictures["escaped"] == pictures["brackets"]
     assert pictures["unweighted"] == pictures["plain"]
-    assert len({pictures[name] for name in ("plain", "brackets", "heavy", "skipped")}) == 4
+    assert len({pictures[name] for name in ("plain", "brackets", "heavy", "skipped", "compel", "lighter")}) == 6
     skipped = texts(darkroom.folder / "skipped.png")
     assert json.loads(skipped["darkroom"])["clip_skip"] == 1
     assert ", Clip skip: 2, " in skipped["parameters"]  # as A1111 counts
@@ -83,11 +85,13 @@ def test_a_line_of_a_prompt_file_may_say_how_it_is_read(darkroom, model):
     [
         (["--weighting", "a111"], "unknown weighting 'a111'; did you mean 'a1111'?"),
         (["--long-prompt", "chunk"], "did you mean 'chunks'?"),
+        (["--weighting", "compel", "--prompt", "(a, b).blend(1, 1)"], "'.blend(...)' of compel is not known"),
         (["--clip-skip", "-1"], "--clip-skip: -1 is out of range"),
     ],
 )
 def test_refused_before_a_model_is_loaded(darkroom, words, message):
-    result = darkroom.make("a cat", *words)
+    prompt = [] if "--prompt" in words else ["a cat"]
+    result = darkroom.make(*prompt, *words)
     assert result.code == 2
     assert message in result.err
     assert darkroom.files() == []

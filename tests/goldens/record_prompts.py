@@ -10,7 +10,7 @@ prompts.json: `attention`, texts with their parts [text, weight]; `chunks`, text
 each chunk (`pad`: end as in Stable Diffusion 1, zero as in 2).
 prompts.safetensors: CASE/context (1, tokens, channels). Metadata: `versions`, and `cases`, a JSON list of {name, text,
 weighting, clip_skip}.
-prompt_encoder.pt: the text encoder as TorchScript."""
+prompt_encoder.pt: the text encoder as TorchScript, with a mask of the tokens that may be attended to."""
 
 import json
 import random
@@ -25,7 +25,6 @@ from pipeline_models import tiny
 from record_tokenizer import clip_tokenizer, content
 from safetensors.torch import save_file
 
-from exporter.adapters import TextEncoder, adapt
 from exporter.trace import repack
 
 HERE = Path(__file__).resolve().parent
@@ -158,11 +157,36 @@ def long_texts():
 # The text encoder's output
 
 
+class Encoder(torch.nn.Module):
+    """ids, mask (1, tokens) -> hidden, layers: as the exporter's TextEncoder, of one size."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def forward(self, ids, mask):
+        states = self.text(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        layers = [self.text.final_layer_norm(state) for state in states[:0:-1]]
+        return layers[0], torch.stack(layers, dim=1)
+
+
+def encoder_pipeline():
+    """The tiny pipeline whose text encoder the goldens are of."""
+    pipeline = tiny()
+    # Untrained, a layer norm's output has the mean 0, which A1111 divides by.
+    generator = torch.Generator().manual_seed(7)
+    norm = pipeline.text_encoder.final_layer_norm
+    norm.weight.data += 0.3 * torch.randn(norm.weight.shape, generator=generator)
+    norm.bias.data += 0.3 + 0.1 * torch.randn(norm.bias.shape, generator=generator)
+    type(pipeline.text_encoder).text_model = property(lambda self: self)  # diffusers 0.42 looks for it, transformers 5 has it no more
+    return pipeline
+
+
 def a1111_context(encoder, tokenizer, text):
     """Emphasis "Original": rows times weights, then the mean restored, chunk by chunk; float64 but for the encoder."""
     rows = []
     for ids, weights in a1111_chunks(tokenizer, text):
-        before = encoder(torch.tensor([ids]))[0].numpy().astype(numpy.float64)
+        before = encoder(torch.tensor([ids])).last_hidden_state.numpy().astype(numpy.float64)
         after = before * numpy.array(weights)[None, :, None]
         rows.append(after * before.mean() / after.mean())
     return torch.from_numpy(numpy.concatenate(rows, axis=1)).float()
@@ -194,16 +218,10 @@ def main():
         parts.append(f'"{title}":[\n' + ",\n".join(json.dumps(row, separators=(",", ":")) for row in table) + "\n]")
     (HERE / "prompts.json").write_text("{" + ",\n".join(parts) + "}\n")
 
-    pipeline = tiny()
-    # Untrained, a layer norm's output has the mean 0, which A1111 divides by.
-    generator = torch.Generator().manual_seed(7)
-    norm = pipeline.text_encoder.final_layer_norm
-    norm.weight += 0.3 * torch.randn(norm.weight.shape, generator=generator)
-    norm.bias += 0.3 + 0.1 * torch.randn(norm.bias.shape, generator=generator)
-    type(pipeline.text_encoder).text_model = property(lambda self: self)  # diffusers 0.42 looks for it, transformers 5 has it no more
-    encoder, tokenizer = adapt(pipeline.text_encoder, TextEncoder, penultimate=False), pipeline.tokenizer
-    traced = torch.jit.trace(encoder, torch.zeros(1, WINDOW + 2, dtype=torch.long))
-    traced.save(str(HERE / "prompt_encoder.pt"))
+    pipeline = encoder_pipeline()
+    encoder, tokenizer = pipeline.text_encoder, pipeline.tokenizer
+    example = torch.zeros(1, WINDOW + 2, dtype=torch.long)
+    torch.jit.trace(Encoder(encoder), (example, example == 0)).save(str(HERE / "prompt_encoder.pt"))
     repack(HERE / "prompt_encoder.pt")
 
     tensors, cases = {}, []

@@ -52,10 +52,11 @@ def test_samplers(again):
     assert_same_tensors(again / "goldens/samplers.safetensors", TESTS / "goldens/samplers.safetensors")
 
 
-def test_prompts(again):
-    record("record_prompts.py", again)
-    assert_same_tensors(again / "goldens/prompts.safetensors", TESTS / "goldens/prompts.safetensors")
-    new, old = (json.loads((tests / "goldens/prompts.json").read_text()) for tests in (again, TESTS))
+@pytest.mark.parametrize("name", ["prompts", "compel"])
+def test_prompts(again, name):
+    record(f"record_{name}.py", again)
+    assert_same_tensors(again / f"goldens/{name}.safetensors", TESTS / f"goldens/{name}.safetensors")
+    new, old = (json.loads((tests / f"goldens/{name}.json").read_text()) for tests in (again, TESTS))
     assert {key: new[key] for key in new if key != "versions"} == {key: old[key] for key in old if key != "versions"}
 
 

@@ -1,6 +1,7 @@
 #include "text/chunks.h"
 
 #include "text/attention.h"
+#include "text/compel_syntax.h"
 #include "text/recorded.h"
 
 namespace darkroom {
@@ -33,6 +34,20 @@ TEST(Chunks, PartAsA1111Does) {
         weights.push_back(part == Chunk::kFrame ? 1 : parts[static_cast<size_t>(part)].weight);
       EXPECT_EQ(weights, row["weights"][i].get<Weights>()) << row["text"] << " " << i;
     }
+  }
+}
+
+// goldens/record_compel.py
+TEST(Chunks, PartAsCompelDoes) {
+  const nlohmann::json recorded = golden_json("compel.json");
+  ASSERT_GT(recorded["chunks"].size(), 4u);
+  for (const nlohmann::json& row : recorded["chunks"]) {
+    const std::vector<Chunk> chunks =
+        chunks_of(parse_compel(row["text"].get<std::string>()), Chunking::sentences,
+                  row["pad"] == "zero" ? Padding::zero : Padding::end);
+    ASSERT_EQ(chunks.size(), row["ids"].size()) << row["text"];
+    for (size_t i = 0; i < chunks.size(); ++i)
+      EXPECT_EQ(chunks[i].ids, row["ids"][i].get<std::vector<int64_t>>()) << row["text"] << " " << i;
   }
 }
 

@@ -18,4 +18,10 @@ class Diagnostics {
   virtual void warn(const Warning& warning) = 0;
 };
 
+/// For what has been warned of elsewhere.
+class Silent : public Diagnostics {
+ public:
+  void warn(const Warning&) override {}
+};
+
 }  // namespace darkroom

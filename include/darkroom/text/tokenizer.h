@@ -36,6 +36,9 @@ class Tokenizer {
   /// How many ids of a text fit between the begin and the end token.
   virtual size_t room() const = 0;
 
+  /// Whether a word ends with this id of a text.
+  virtual bool ends_word(int64_t id) const = 0;
+
   virtual int64_t length() const = 0;
 };
 

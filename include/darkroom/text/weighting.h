@@ -8,8 +8,9 @@ namespace darkroom {
 
 /// Whose rules say which words of a prompt weigh more, and what that does.
 enum class Weighting {
-  none,   ///< brackets are text, as in diffusers
-  a1111,  ///< A1111's syntax (parse_attention), and its emphasis "Original"
+  none,    ///< brackets are text, as in diffusers
+  a1111,   ///< A1111's syntax (parse_attention), and its emphasis "Original"
+  compel,  ///< compel's syntax (parse_compel), and its way between a prompt and the empty one
 };
 
 std::vector<std::string> weighting_names();
