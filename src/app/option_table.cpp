@@ -8,6 +8,13 @@
 namespace darkroom {
 namespace {
 
+template <std::vector<std::string> (*names)()>
+std::vector<Choice> choices_of() {
+  std::vector<Choice> choices;
+  for (const std::string& name : names()) choices.push_back({name, {}});
+  return choices;
+}
+
 std::vector<Choice> sampler_choices() {
   std::vector<Choice> choices;
   for (const SamplerInfo& sampler : samplers())
@@ -22,37 +29,13 @@ std::vector<Choice> schedule_choices() {
   return choices;
 }
 
-std::vector<Choice> variance_choices() {
-  std::vector<Choice> choices;
-  for (const std::string& name : variance_names()) choices.push_back({name, {}});
-  return choices;
-}
-
-std::vector<Choice> convention_choices() {
-  std::vector<Choice> choices;
-  for (const std::string& name : convention_names()) choices.push_back({name, {}});
-  return choices;
-}
-
-std::vector<Choice> guidance_schedule_choices() {
-  std::vector<Choice> choices;
-  for (const std::string& name : scale_schedule_names()) choices.push_back({name, {}});
-  return choices;
-}
-
-std::vector<Choice> weighting_choices() {
-  std::vector<Choice> choices;
-  for (const std::string& name : weighting_names()) choices.push_back({name, {}});
-  return choices;
-}
-
 std::vector<Choice> long_prompt_choices() { return {{"auto", {}}, {"truncate", {}}, {"chunks", {}}}; }
 
 std::vector<Choice> previous_choices() { return {{"diffusers", {}}, {"next", {}}}; }
 
 std::vector<Choice> solver_type_choices() {
-  std::vector<Choice> choices = {{"auto", {}}};
-  for (const std::string& name : solver_type_names()) choices.push_back({name, {}});
+  std::vector<Choice> choices = choices_of<solver_type_names>();
+  choices.insert(choices.begin(), {"auto", {}});
   return choices;
 }
 
@@ -84,7 +67,7 @@ std::vector<Option> make_table() {
       {"batch-count", 'b', {}, prompt, line, &Options::batch_count, "N",
        "pictures of each prompt, seeds counting up (default 1)", 1, 1'000'000},
       {"weighting", 0, {}, prompt, picture, &Options::weighting, "NAME",
-       "words that count more: none (default, as diffusers: brackets are text), a1111: (x:1.3), (x), [x], BREAK, or compel: x++, (x)1.3", 0, 0, weighting_choices},
+       "words that count more: none (default, as diffusers: brackets are text), a1111: (x:1.3), (x), [x], BREAK, or compel: x++, (x)1.3", 0, 0, choices_of<weighting_names>},
       {"long-prompt", 0, {}, prompt, picture, &Options::long_prompt, "NAME",
        "past 75 tokens: truncate, as diffusers, or go on in chunks; auto (default): chunks with a --weighting", 0, 0, long_prompt_choices},
       {"clip-skip", 0, {}, prompt, picture, &Options::clip_skip, "N",
@@ -113,7 +96,7 @@ std::vector<Option> make_table() {
       {"flow-shift", 0, {}, settings, picture, &Options::flow_shift, "X",
        "rectified flow: how far steps are shifted towards high noise; default: the model's", 1e-3, 1000},
       {"convention", 0, {}, settings, picture, &Options::convention, "NAME",
-       "whose numbers where they differ: diffusers (default), or k for k-diffusion, A1111, ComfyUI", 0, 0, convention_choices},
+       "whose numbers where they differ: diffusers (default), or k for k-diffusion, A1111, ComfyUI", 0, 0, choices_of<convention_names>},
       {"eta", 0, {}, settings, picture, &Options::eta, "X",
        "share of the noise added again each step, 0 to 1; default: 0 for ddim, 1 for ancestral samplers", 0, 1},
       {"s-noise", 0, {}, settings, picture, &Options::s_noise, "X",
@@ -145,7 +128,7 @@ std::vector<Option> make_table() {
       {"prev", 0, {}, settings, picture, &Options::prev, "NAME",
        "ddim, pndm, plms: where a step ends, 'diffusers' (default) or at the 'next' timestep", 0, 0, previous_choices},
       {"variance", 0, {}, settings, picture, &Options::variance, "NAME",
-       "ddpm: fixed_small, fixed_large or learned_range; default: the model's", 0, 0, variance_choices},
+       "ddpm: fixed_small, fixed_large or learned_range; default: the model's", 0, 0, choices_of<variance_names>},
       {"clip-sample", 0, {}, settings, picture, &Options::clip_sample, "RANGE",
        "clip each predicted picture to +-RANGE; 0: off; default: the model's", 0, 1000},
       {"threshold-ratio", 0, {}, settings, picture, &Options::threshold_ratio, "X",
@@ -179,7 +162,7 @@ std::vector<Option> make_table() {
       {"guidance-stop", 0, {}, guidance, picture, &Options::guidance_stop, "X",
        "guidance ends after this fraction of the steps (default 1)", 0, 1},
       {"guidance-schedule", 0, {}, guidance, picture, &Options::guidance_schedule, "NAME",
-       "constant (default), or a scale that grows: linear or cosine, with the mean --cfg-scale", 0, 0, guidance_schedule_choices},
+       "constant (default), or a scale that grows: linear or cosine, with the mean --cfg-scale", 0, 0, choices_of<scale_schedule_names>},
       {"guidance-rescale", 0, {"cfg-rescale"}, guidance, picture, &Options::guidance_rescale, "X",
        "give the guided prediction this much of the unguided one's contrast; 0.7 is usual (default 0)", 0, 1},
       {"apg-eta", 0, {}, guidance, picture, &Options::apg_eta, "X",
@@ -226,8 +209,8 @@ std::vector<Option> make_table() {
        "CPU threads; default: one for each core", 1, 1024},
       {"batch-size", 0, {}, model, run, &Options::batch_size, "N",
        "pictures made at once, if their settings agree (default 1)", 1, 1024},
-      {"free-text-encoder", 0, {}, model, run, &Options::free_text_encoder, "",
-       "free the text encoder's memory while the pictures are made"},
+      {"offload", 0, {}, model, run, &Options::offload, "NAME",
+       "networks that leave the device's memory while others run: none (default), text (the encoders) or all", 0, 0, choices_of<offload_names>},
       {"output", 'o', {}, output, run, &Options::output, "DIR|FILE.png",
        "a folder, made if missing, or a file in a folder that exists (default: the current folder)"},
       {"name", 0, {}, output, run, &Options::name, "TEMPLATE",

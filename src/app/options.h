@@ -23,9 +23,9 @@ struct Options : Settings {
   int64_t batch_count = 1;
 
   std::string model = "emoji", device = "auto", precision = "auto";
-  std::string autoguidance;  ///< name or folder of the weaker model; empty: none
-  int64_t threads = 0;       ///< 0: libtorch decides
-  bool free_text_encoder = false;
+  std::string autoguidance;      ///< name or folder of the weaker model; empty: none
+  int64_t threads = 0;           ///< 0: libtorch decides
+  std::string offload = "none";  ///< one of offload_names()
 
   std::string init_latents;  ///< a .npy file
   std::string trace_latents, save_state, load_state;

@@ -140,7 +140,7 @@ Pipeline::Options pipeline_options(const Options& options, const Manifest& manif
   Pipeline::Options pipeline;
   pipeline.device = find_device(options.device);
   pipeline.precision = find_precision(options.precision, pipeline.device);
-  pipeline.keep_text_encoder = !options.free_text_encoder;
+  pipeline.offload = find_offload(options.offload);
   if (options.autoguided) {
     pipeline.weaker = read_manifest(find_model(options.autoguidance, model_search_path()));
     check_weaker(manifest, *pipeline.weaker);

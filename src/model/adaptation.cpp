@@ -33,12 +33,7 @@ Names names_of(const Manifest& manifest, const std::string& network) {
 }
 
 std::map<std::string, Names> names_by_component(const Manifest& manifest) {
-  std::vector<std::string> encoders;
-  for (const Manifest::Conditioning& conditioning : manifest.conditioning)
-    for (const std::string& source : conditioning.from) {
-      const std::string network = source.substr(0, source.find('.'));
-      if (!std::ranges::count(encoders, network)) encoders.push_back(network);
-    }
+  const std::vector<std::string> encoders = manifest.text_encoders();
   std::map<std::string, Names> names = {{"unet", names_of(manifest, manifest.stages.front().denoiser)}};
   std::string component = "text_encoder";
   for (size_t i = 0; i < encoders.size(); ++i) {

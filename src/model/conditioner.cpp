@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "darkroom/text/utf8.h"
-#include "model/load.h"
 #include "model/text_encoding.h"
 
 namespace darkroom {
@@ -29,36 +28,10 @@ std::pair<std::string, std::string> split_source(const std::string& source) {
 
 }  // namespace
 
-Conditioner::Conditioner(const Manifest& manifest, at::Device device, at::ScalarType precision,
-                         bool keep_encoders, Diagnostics& diagnostics)
-    : manifest_(manifest),
-      device_(device),
-      precision_(precision),
-      keep_encoders_(keep_encoders),
-      diagnostics_(diagnostics) {
+Conditioner::Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics)
+    : manifest_(manifest), networks_(networks), diagnostics_(diagnostics) {
   for (const auto& [name, spec] : manifest.tokenizers)
     tokenizers_[name] = make_tokenizer(spec, manifest.folder);
-  if (!keep_encoders) return;
-  for (const Manifest::Conditioning& conditioning : manifest.conditioning)
-    for (const std::string& source : conditioning.from) encoder(split_source(source).first);
-}
-
-Network& Conditioner::encoder(const std::string& name) {
-  const auto loaded = encoders_.find(name);
-  if (loaded != encoders_.end()) return loaded->second;
-  Network network = load_network(manifest_, name, device_, precision_);
-  if (adaptation_) adaptation_->apply(network);
-  return encoders_.emplace(name, std::move(network)).first->second;
-}
-
-void Conditioner::adapt(std::shared_ptr<const Adaptation> adaptation) {
-  recent_.clear();
-  adaptation_ = std::move(adaptation);
-  for (auto& [name, network] : encoders_) adaptation_->apply(network);
-}
-
-void Conditioner::release() {
-  if (!keep_encoders_) encoders_.clear();
 }
 
 const Tensors& Conditioner::encode(const std::optional<std::string>& prompt, const std::string& place,
@@ -100,7 +73,7 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
       const auto [network, output] = split_source(conditioning.from[i]);
       const auto run = std::pair(network, conditioning.tokenizers[i]);
       if (!outputs.contains(run))
-        outputs[run] = encode_tokens(encoder(network), tokenized.at(run.second), reading);
+        outputs[run] = encode_tokens(networks_.get(network), tokenized.at(run.second), reading);
       rows.push_back(outputs.at(run).at(output));
     }
     at::Tensor joined = at::cat(rows, -1);

@@ -11,7 +11,7 @@
 #include "darkroom/model/manifest.h"
 #include "darkroom/nn/network.h"
 #include "darkroom/text/tokenizer.h"
-#include "model/adaptation.h"
+#include "model/networks.h"
 #include "model/reading.h"
 
 namespace darkroom {
@@ -20,21 +20,16 @@ namespace darkroom {
 /// encoded once and kept; each alone, so that its embedding does not depend on the batch it came in.
 class Conditioner {
  public:
-  /// Loads the tokenizers, and with `keep_encoders` the text encoders; otherwise these are loaded when a new
-  /// prompt comes and freed again by release(). Hashes must have been checked.
-  Conditioner(const Manifest& manifest, at::Device device, at::ScalarType precision, bool keep_encoders,
-              Diagnostics& diagnostics);
+  /// Loads the tokenizers; their hashes must have been checked.
+  Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics);
 
   /// By role, (1, tokens, channels) each. An absent prompt is the empty text, or zeros where the model says
   /// so. A long one may have several times the text encoder's tokens.
   const Tensors& encode(const std::optional<std::string>& prompt, const std::string& place,
                         const Reading& reading = {});
 
-  /// Frees the text encoders unless they are to be kept.
-  void release();
-
-  /// Changes the text encoders, those loaded later too, and forgets what they said before.
-  void adapt(std::shared_ptr<const Adaptation> adaptation);
+  /// Forgets what the text encoders said, because they have changed.
+  void forget() { recent_.clear(); }
 
  private:
   struct Entry {
@@ -44,16 +39,11 @@ class Conditioner {
   };
   Tensors run_encoders(const std::optional<std::string>& prompt, const std::string& place,
                        const Reading& reading);
-  Network& encoder(const std::string& name);
 
   const Manifest& manifest_;
-  at::Device device_;
-  at::ScalarType precision_;
-  bool keep_encoders_;
+  Networks& networks_;
   Diagnostics& diagnostics_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
-  std::shared_ptr<const Adaptation> adaptation_;  ///< null: none yet
-  std::map<std::string, Network> encoders_;
   std::list<Entry> recent_;  ///< newest first
 };
 

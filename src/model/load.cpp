@@ -18,6 +18,16 @@ void check_hash(const std::filesystem::path& file, const std::string& expected) 
 
 }  // namespace
 
+std::vector<std::string> Manifest::text_encoders() const {
+  std::vector<std::string> names;
+  for (const Conditioning& part : conditioning)
+    for (const std::string& source : part.from) {
+      const std::string network = source.substr(0, source.find('.'));
+      if (!std::ranges::count(names, network)) names.push_back(network);
+    }
+  return names;
+}
+
 void check_hashes(const Manifest& manifest) {
   for (const auto& [name, network] : manifest.networks) check_hash(manifest, name);
   for (const auto& [name, tokenizer] : manifest.tokenizers)

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <array>
 
+#include "darkroom/base/error.h"
+#include "darkroom/base/nearest.h"
 #include "darkroom/model/pipeline.h"
 #include "model/guidance.h"
 
@@ -11,11 +14,24 @@ constexpr int64_t kRuntime = 250 << 20;
 
 int64_t bytes_of(const std::string& precision) { return precision == "fp32" ? 4 : 2; }
 
+struct OffloadName {
+  std::string_view name;
+  Offload offload;
+};
+constexpr std::array kOffloads = {OffloadName{"none", Offload::none}, OffloadName{"text", Offload::text},
+                                  OffloadName{"all", Offload::all}};
+
 const Manifest::Network& denoiser_of(const Manifest& manifest) {
   return manifest.networks.at(manifest.stages.front().denoiser);
 }
 
 }  // namespace
+
+std::vector<std::string> offload_names() { return names_of(kOffloads); }
+
+Offload find_offload(std::string_view name) {
+  return find_row<UsageError>("offload", name, kOffloads).offload;
+}
 
 MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& settings, int64_t batch,
                                const Pipeline::Options& options, size_t prompts) {

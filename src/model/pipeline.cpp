@@ -15,6 +15,7 @@
 #include "model/conditioner.h"
 #include "model/guidance.h"
 #include "model/load.h"
+#include "model/networks.h"
 #include "model/prompts.h"
 #include "model/settings.h"
 #include "model/tiles.h"
@@ -97,17 +98,26 @@ std::vector<std::map<std::string, at::Tensor>> told_of(const BranchInputs& input
 struct Pipeline::Parts {
   Parts(Manifest m, Options o, Diagnostics& d)
       : manifest(std::move(m)),
-        options(o),
-        conditioner((check_hashes(manifest), manifest), o.device, o.precision, o.keep_text_encoder, d),
-        diagnostics(d),
-        denoiser(load_network(manifest, manifest.stages.front().denoiser, o.device, o.precision)),
-        decoder(load_network(manifest, manifest.output.decoder, o.device, o.precision)) {
-    if (!o.weaker) return;
-    const std::string& name = o.weaker->stages.front().denoiser;
-    check_hash(*o.weaker, name);
-    weaker = load_network(*o.weaker, name, o.device, o.precision);
+        options(std::move(o)),
+        networks((check_hashes(manifest), manifest), options.device, options.precision),
+        conditioner(manifest, networks, d),
+        diagnostics(d) {
+    if (options.weaker) {
+      check_hash(*options.weaker, options.weaker->stages.front().denoiser);
+      weaker.emplace(*options.weaker, options.device, options.precision);
+    }
+    if (options.offload == Offload::all) return;
+    if (options.offload == Offload::none)
+      for (const std::string& name : manifest.text_encoders()) networks.get(name);
+    networks.get(manifest.stages.front().denoiser);
+    networks.get(manifest.output.decoder);
+    weaker_denoiser();
   }
 
+  /// Null: there is none.
+  Network* weaker_denoiser() {
+    return weaker ? &weaker->get(options.weaker->stages.front().denoiser) : nullptr;
+  }
   void adapt(const std::vector<Lora>& wanted);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
@@ -115,10 +125,10 @@ struct Pipeline::Parts {
 
   Manifest manifest;
   Options options;
+  Networks networks;
   Conditioner conditioner;
   Diagnostics& diagnostics;
-  Network denoiser, decoder;
-  std::optional<Network> weaker;
+  std::optional<Networks> weaker;
   std::optional<std::vector<Lora>> adapted = std::vector<Lora>();  ///< to these; none: half done
   std::set<std::string> warned;                                    ///< of these LoRA files
 };
@@ -128,8 +138,8 @@ void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
   if (adapted == wanted) return;
   const auto adaptation = std::make_shared<const Adaptation>(manifest, wanted);
   adapted.reset();
-  adaptation->apply(denoiser);
-  conditioner.adapt(adaptation);
+  conditioner.forget();
+  networks.adapt(adaptation);
   adapted = wanted;
   for (const Warning& warning : adaptation->warnings())
     if (warned.insert(warning.place).second) diagnostics.warn(warning);
@@ -139,6 +149,7 @@ void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
 Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
   if (!finite(latents)) return {{}, "the denoiser returned values that are no numbers (NaN or Inf)"};
   const at::Tensor scaled = latents.unsqueeze(0) / manifest.output.scale + manifest.output.shift;
+  Network& decoder = networks.get(manifest.output.decoder);
   const std::string& role = decoder.spec().inputs.front();
   const auto run = [&](const at::Tensor& part) {
     return decoder.run({{role, part}}).at(decoder.spec().outputs.front());
@@ -186,16 +197,23 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   Evaluations evaluations;
   BranchInputs inputs = encode_prompts(conditioner, manifest, settings, requests);
   const auto told = told_of(inputs, requests.size());
-  Denoise denoise =
-      denoiser_of(settings, stage, walk,
-                  {branches_of(denoiser, weaker ? &*weaker : nullptr, std::move(inputs), evaluations),
-                   output_kind(stage), std::move(weights)});
+  if (options.offload != Offload::none)
+    for (const std::string& name : manifest.text_encoders()) networks.put_aside(name);
+  Denoise denoise = denoiser_of(
+      settings, stage, walk,
+      {branches_of(networks.get(stage.denoiser), weaker_denoiser(), std::move(inputs), evaluations),
+       output_kind(stage), std::move(weights)});
   if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
   SamplerState state = start_of(settings, requests, walk, noise, resume);
   const size_t end = settings.end_step > 0 ? static_cast<size_t>(settings.end_step) : walk.steps.size();
   state = sample_until(end, find_sampler(settings.sampler), denoise, std::move(state), walk,
                        is_brownian(settings) ? path : static_cast<Noise&>(noise),
                        sampler_options_of(settings), observer);
+
+  if (options.offload == Offload::all) {
+    networks.put_aside(stage.denoiser);
+    if (weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
+  }
 
   std::vector<Outcome> outcomes;
   for (const at::Tensor& image : state.x.unbind(0)) {
@@ -204,6 +222,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
     outcomes.back().evaluations = evaluations;
     outcomes.back().told = told[outcomes.size() - 1];
   }
+  if (options.offload == Offload::all) networks.put_aside(manifest.output.decoder);
   if (reached) *reached = {std::move(state), noise.states()};
   return outcomes;
 }

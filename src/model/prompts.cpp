@@ -87,7 +87,6 @@ BranchInputs encode_prompts(Conditioner& conditioner, const Manifest& manifest, 
     inputs.negative.insert(inputs.negative.end(), encoded.negative.begin(), encoded.negative.end());
     inputs.empty.insert(inputs.empty.end(), encoded.empty.begin(), encoded.empty.end());
   }
-  conditioner.release();
   for (std::vector<Tensors>& images : inputs.prompts) add_values(images, manifest, settings, false);
   add_values(inputs.negative, manifest, settings, true);
   add_values(inputs.empty, manifest, settings, true);

@@ -11,6 +11,7 @@
 
 #include "base/cause.h"
 #include "darkroom/base/error.h"
+#include "darkroom/nn/device.h"
 #include "nn/libtorch_error.h"
 #include "nn/stored_tensors.h"
 
@@ -114,6 +115,17 @@ Tensors Network::run(const Tensors& inputs, bool grad) {
   Tensors named;
   for (size_t i = 0; i < outputs.size(); ++i) named[declared.outputs[i]] = outputs[i];
   return named;
+}
+
+void Network::move_to(at::Device device) {
+  if (device == module_->device) return;
+  try {
+    const at::NoGradGuard no_grad;
+    move(module_->script, device, module_->precision);
+  } catch (const std::exception& error) {
+    throw_libtorch_error("cannot move " + module_->title() + " to " + device_name(device), error);
+  }
+  module_->device = device;
 }
 
 const NetworkSpec& Network::spec() const { return module_->spec; }

@@ -141,23 +141,23 @@ TEST_F(LoraRun, EqualsDiffusersWithTwoFused) {
   Settings s = settings();
   s.loras = {recorded_lora("kohya", 0.7), recorded_lora("locon-bf16", -0.4)};
   const at::Tensor wanted = tensor_of(goldens().at("two/latents"));
-  for (const bool keep : {true, false}) {
+  for (const std::string& offload : offload_names()) {
     Pipeline::Options options;
-    options.keep_text_encoder = keep;
+    options.offload = find_offload(offload);
     Pipeline pipeline(manifest_, options, diagnostics_);
     const at::Tensor plain = latents(pipeline, settings());
     const double worst = worst_difference(latents(pipeline, s), wanted[-1][0]);
     std::printf("latents %.1e\n", worst);
-    EXPECT_LE(worst, 1e-4) << "text encoder kept: " << keep;
+    EXPECT_LE(worst, 1e-4) << "offload " << offload;
     EXPECT_GT(worst_difference(plain, wanted[-1][0]), 1e-2) << "these LoRAs change too little to be seen";
   }
 }
 
-class KeptOrFreed : public LoraRun, public ::testing::WithParamInterface<std::pair<bool, at::ScalarType>> {};
+class Offloaded : public LoraRun, public ::testing::WithParamInterface<std::pair<Offload, at::ScalarType>> {};
 
-TEST_P(KeptOrFreed, ALoraLeavesNothingBehind) {
+TEST_P(Offloaded, ALoraLeavesNothingBehind) {
   Pipeline::Options options;
-  options.keep_text_encoder = GetParam().first;
+  options.offload = GetParam().first;
   options.precision = GetParam().second;
   Settings adapted = settings(), other = settings();
   adapted.loras = {recorded_lora("kohya-fp16")};
@@ -171,9 +171,11 @@ TEST_P(KeptOrFreed, ALoraLeavesNothingBehind) {
   EXPECT_TRUE(at::equal(latents(fresh, adapted), first));
 }
 
-INSTANTIATE_TEST_SUITE_P(TextEncoders, KeptOrFreed,
-                         ::testing::Values(std::pair(true, at::kFloat), std::pair(false, at::kFloat),
-                                           std::pair(true, at::kBFloat16)));
+INSTANTIATE_TEST_SUITE_P(Kinds, Offloaded,
+                         ::testing::Values(std::pair(Offload::none, at::kFloat),
+                                           std::pair(Offload::text, at::kFloat),
+                                           std::pair(Offload::all, at::kFloat),
+                                           std::pair(Offload::none, at::kBFloat16)));
 
 TEST_F(LoraRun, PromptsAreEncodedAnewForATextEncodersLora) {
   Views text_alone;

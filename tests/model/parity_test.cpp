@@ -61,7 +61,8 @@ class Parity : public ::testing::TestWithParam<json> {
 };
 
 TEST_P(Parity, Embeddings) {
-  Conditioner conditioner(manifest, at::kCPU, at::kFloat, true, diagnostics);
+  Networks networks(manifest, at::kCPU, at::kFloat);
+  Conditioner conditioner(manifest, networks, diagnostics);
   const at::Tensor positive = golden("context"), negative = golden("negative_context");
   double worst = 0;
   for (size_t i = 0; i < requests().size(); ++i) {

@@ -76,11 +76,13 @@ TEST_P(PipelineTest, HalfThePrecisionIsNearlyThePicture) {
   EXPECT_LT(difference.latents, 0.15);
 }
 
-TEST_P(PipelineTest, ATextEncoderThatIsFreedGivesTheSamePicture) {
-  Pipeline freeing(model(GetParam()), {.keep_text_encoder = false}, diagnostics_);
-  for (int time = 0; time < 2; ++time)
-    for (const Request& request : kRequests)
-      EXPECT_EQ(freeing.generate(settings_, {request}).front().image.rgb, make(request).rgb);
+TEST_P(PipelineTest, NetworksThatAreOffloadedGiveTheSamePicture) {
+  for (const std::string& name : offload_names()) {
+    Pipeline pipeline(model(GetParam()), {.offload = find_offload(name)}, diagnostics_);
+    for (int time = 0; time < 2; ++time)
+      for (const Request& request : kRequests)
+        EXPECT_EQ(pipeline.generate(settings_, {request}).front().image.rgb, make(request).rgb) << name;
+  }
 }
 
 TEST_P(PipelineTest, WarnsOfLostWordsOnceAPrompt) {

@@ -36,7 +36,8 @@ template <class Read>
 void expect_contexts(const char* file, const Manifest& manifest, Read read) {
   const Safetensors goldens(kGoldens / file);
   testing::Collected diagnostics;
-  Conditioner conditioner(manifest, at::kCPU, at::kFloat, true, diagnostics);
+  Networks networks(manifest, at::kCPU, at::kFloat);
+  Conditioner conditioner(manifest, networks, diagnostics);
   int compared = 0;
   for (const json& c : json::parse(goldens.metadata().at("cases"))) {
     Settings settings = default_settings(manifest);
@@ -123,7 +124,8 @@ TEST_F(PromptsTest, OfEveryLengthGoTogether) {
 
 TEST_F(PromptsTest, AreLengthenedByTheEmptyPromptOrTheLastToken) {
   const Manifest manifest = model();
-  Conditioner conditioner(manifest, at::kCPU, at::kFloat, true, diagnostics_);
+  Networks networks(manifest, at::kCPU, at::kFloat);
+  Conditioner conditioner(manifest, networks, diagnostics_);
   settings_.long_prompt = "chunks";
   const Request request{kLong, "a dog", 1, "prompt"};
   const auto context = [](const std::vector<Tensors>& images) { return images.front().at("context"); };
@@ -159,7 +161,8 @@ TEST_F(PromptsTest, AloneSkipLayers) {
   const at::Tensor skipped = make("a cat", "a dog").latents;
   EXPECT_GT(worst_difference(skipped, plain), 1e-3);
   const Manifest manifest = model();
-  Conditioner conditioner(manifest, at::kCPU, at::kFloat, true, diagnostics_);
+  Networks networks(manifest, at::kCPU, at::kFloat);
+  Conditioner conditioner(manifest, networks, diagnostics_);
   const BranchInputs inputs =
       encode_prompts(conditioner, manifest, settings_, {{"a cat", "a cat", 1, "prompt"}});
   EXPECT_TRUE(inputs.negative[0].at("context").equal(conditioner.encode("a cat", "").at("context")));

@@ -77,6 +77,9 @@ struct Manifest {
   std::vector<Stage> stages;
   Output output;
   Defaults defaults;
+
+  /// The networks that conditioning takes from, in its order.
+  std::vector<std::string> text_encoders() const;
 };
 
 /// Reads FOLDER/model.json. Throws ModelError naming file and key for an unknown key, a missing one, a wrong

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "darkroom/base/diagnostics.h"
@@ -104,14 +105,22 @@ struct Outcome {
   std::map<std::string, at::Tensor> told = {};
 };
 
+/// Which networks leave the device's memory while others run: none, the text encoders, or all. They wait in
+/// the CPU's memory; on the CPU itself they are read from their files again.
+enum class Offload { none, text, all };
+
+std::vector<std::string> offload_names();
+
+/// Throws UsageError naming the nearest if there is none of this name.
+Offload find_offload(std::string_view name);
+
 /// Prompt -> conditioning -> start -> walk -> autoencoder -> 8-bit image.
 class Pipeline {
  public:
   struct Options {
     at::Device device = at::kCPU;
     at::ScalarType precision = at::kFloat;
-    bool keep_text_encoder =
-        true;  ///< false: freed after each batch's prompts are encoded, loaded again when needed
+    Offload offload = Offload::none;
     std::optional<Manifest> weaker = {};  ///< whose denoiser is loaded too, for autoguidance
   };
 

@@ -43,6 +43,9 @@ class Network {
   /// ResourceError if memory runs out.
   Tensors run(const Tensors& inputs, bool grad = false);
 
+  /// Moves the parameters and buffers: there it runs from now on. Throws ResourceError if memory runs out.
+  void move_to(at::Device device);
+
   const NetworkSpec& spec() const;
 
   /// The parameters, by their names in the diffusers state dict.
