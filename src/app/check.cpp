@@ -15,9 +15,9 @@ ExitCode check(const std::vector<std::string>& words) {
   const std::string model = parse_command_line(words).model;
   const Manifest manifest = read_manifest(find_model(model, model_search_path()));
   const Options options = parse_command_line(words, default_settings(manifest));
-  check_settings(options, manifest);
   for (const Lora& lora : options.loras) check_lora(lora.file);
   const Pipeline::Options pipeline = pipeline_options(options, manifest);
+  check_settings(options, manifest, pipeline.refiner ? &*pipeline.refiner : nullptr);
   set_threads(options.threads);
 
   Console console(options);

@@ -47,6 +47,20 @@ UsageError unexpected(const std::string& word) {
                     (near.empty() ? "" : "; did you mean '" + near + "'?") + " (see 'darkroom --help')");
 }
 
+/// CLI11 gives "--option=" the word that follows. In reverse order, as it wants them.
+std::vector<std::string> for_parser(const std::vector<std::string>& words) {
+  std::vector<std::string> result;
+  bool options = true;
+  for (const std::string& word : words) {
+    options = options && word != "--";
+    const bool empty = options && word.starts_with("--") && word.find('=') == word.size() - 1;
+    result.push_back(empty ? word.substr(0, word.size() - 1) : word);
+    if (empty) result.emplace_back();
+  }
+  std::ranges::reverse(result);
+  return result;
+}
+
 /// What was given for each option, by name; several texts only for one that may be given several times.
 std::map<std::string, std::vector<std::string>> split_words(const std::vector<std::string>& words) {
   CLI::App parser;
@@ -65,7 +79,7 @@ std::map<std::string, std::vector<std::string>> split_words(const std::vector<st
             ? parser.add_option(spellings(option), texts[option.name])->allow_extra_args(false)
             : parser.add_option(spellings(option), last[option.name])->take_last();
   try {
-    parser.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+    parser.parse(for_parser(words));
   } catch (const CLI::ParseError& error) {
     throw UsageError(error.what());
   }

@@ -58,7 +58,7 @@ void append(std::string& text, const nlohmann::json& value) {
 }  // namespace
 
 Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Manifest& manifest,
-               const Output& output) {
+               const Manifest* refiner, const Output& output) {
   Jobs made;
   Settings checked;
   std::set<std::filesystem::path> checked_loras;
@@ -71,7 +71,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       Options options = prompt.options;
       options.given_latents = !options.init_latents.empty();
       const Settings& settings = options;
-      if (!(settings == checked)) check_settings(settings, manifest);
+      if (!(settings == checked)) check_settings(settings, manifest, refiner);
       checked = settings;
       for (const Lora& lora : settings.loras)
         if (!checked_loras.contains(lora.file)) {

@@ -40,7 +40,7 @@ struct Jobs {
 /// without a seed has `run_seed`. A prompt that the model cannot make, or whose LoRA cannot be used, is a
 /// failure. Throws UsageError if two pictures would have the same file name.
 Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Manifest& manifest,
-               const Output& output);
+               const Manifest* refiner, const Output& output);
 
 /// Jobs that may be walked together: equal settings, prompts composed with equal weights, at most
 /// `batch_size`, in the order of the jobs. Samplers that choose their steps by the error they see have one

@@ -24,6 +24,7 @@ struct Options : Settings {
 
   std::string model = "emoji", device = "auto", precision = "auto";
   std::string autoguidance;      ///< name or folder of the weaker model; empty: none
+  std::string refiner;           ///< likewise
   int64_t threads = 0;           ///< 0: libtorch decides
   std::string offload = "none";  ///< one of offload_names()
 

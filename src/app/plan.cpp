@@ -44,8 +44,10 @@ Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline, const std
                 {},
                 precision_name(pipeline.precision),
                 device_name(pipeline.device),
-                pipeline.weaker};
+                pipeline.weaker,
+                pipeline.refiner};
   origin.manifest_sha256 = sha256_of_file(origin.manifest.folder / "model.json");
+  if (origin.refiner) origin.refiner_manifest_sha256 = sha256_of_file(origin.refiner->folder / "model.json");
   for (const Job& job : jobs)
     for (const Lora& lora : job.options.loras)
       if (!origin.loras.contains(lora.file))
@@ -83,6 +85,8 @@ void check_one_walk(const Plan& plan) {
   if (plan.pictures() > 1)
     throw UsageError("--save-state and --load-state are for one picture; this run makes " +
                      std::to_string(plan.pictures()));
+  if (plan.refiner())
+    throw UsageError("--save-state and --load-state are for one model, not for a --refiner");
   if (plan.options.apg_momentum != 0)
     throw UsageError("--apg-momentum remembers more than --save-state and --load-state hold");
 }
@@ -145,6 +149,10 @@ Pipeline::Options pipeline_options(const Options& options, const Manifest& manif
     pipeline.weaker = read_manifest(find_model(options.autoguidance, model_search_path()));
     check_weaker(manifest, *pipeline.weaker);
   }
+  if (!options.refiner.empty()) {
+    pipeline.refiner = read_manifest(find_model(options.refiner, model_search_path()));
+    check_refiner(manifest, *pipeline.refiner);
+  }
   return pipeline;
 }
 
@@ -162,12 +170,12 @@ Plan make_plan(const std::vector<std::string>& words) {
     options.seed = std::random_device()();
   }
   const Output output = find_output(options);
-  Jobs made = make_jobs(prompts, static_cast<uint32_t>(options.seed), manifest, output);
+  plan.pipeline = pipeline_options(options, manifest);
+  Jobs made = make_jobs(prompts, static_cast<uint32_t>(options.seed), manifest, plan.refiner(), output);
   plan.failures = std::move(made.failures);
   if (made.jobs.empty() && options.prompt_file.empty())
     throw Error(plan.failures.front().code, plan.failures.front().message);
 
-  plan.pipeline = pipeline_options(options, manifest);
   plan.origin = origin_of(std::move(manifest), plan.pipeline, made.jobs);
   plan.batches = make_batches(without_finished(std::move(made.jobs), plan), options.batch_size);
   plan.memory = largest_estimate(plan);

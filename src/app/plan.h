@@ -23,6 +23,9 @@ struct Plan {
   std::optional<SavedWalk> resumed;
 
   int64_t pictures() const;  ///< in the batches
+
+  /// Null: there is none.
+  const Manifest* refiner() const { return pipeline.refiner ? &*pipeline.refiner : nullptr; }
 };
 
 /// Reads the command line, the model's manifest and the prompts, and checks everything that can be checked

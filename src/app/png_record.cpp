@@ -44,6 +44,11 @@ std::string lora_hashes(const json& loras) {
 
 std::string whole(const json& record, const char* key) { return std::to_string(record[key].get<int64_t>()); }
 
+void add_files(json& files, const std::string& folder, const Manifest& manifest) {
+  for (const auto& [name, network] : manifest.networks) files[folder + network.file] = network.sha256;
+  for (const auto& [name, tokenizer] : manifest.tokenizers) files[folder + tokenizer.file] = tokenizer.sha256;
+}
+
 }  // namespace
 
 json picture_options(const Options& options) {
@@ -55,8 +60,11 @@ json picture_options(const Options& options) {
 
 json picture_record(const Options& options, const Origin& origin, const json& extras) {
   json files = {{"model.json", origin.manifest_sha256}};
-  for (const auto& [name, network] : origin.manifest.networks) files[network.file] = network.sha256;
-  for (const auto& [name, tokenizer] : origin.manifest.tokenizers) files[tokenizer.file] = tokenizer.sha256;
+  add_files(files, "", origin.manifest);
+  if (origin.refiner) {
+    files["refiner/model.json"] = origin.refiner_manifest_sha256;
+    add_files(files, "refiner/", *origin.refiner);
+  }
   if (origin.weaker) {
     const Manifest::Network& network = origin.weaker->networks.at(origin.weaker->stages.front().denoiser);
     files["autoguidance/" + network.file] = network.sha256;
@@ -78,6 +86,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
                  {"precision", origin.precision},
                  {"device", origin.device}};
   if (origin.weaker) record["model"]["autoguidance"] = origin.weaker->name;
+  if (origin.refiner) record["model"]["refiner"] = origin.refiner->name;
   if (!loras.empty()) record["model"]["lora"] = loras;
   record.update(picture_options(options));
   if (!extras.empty()) record["extras"] = extras;
@@ -113,6 +122,9 @@ std::vector<PngText> picture_texts(const json& record) {
       {"Schedule type", record["schedule"]}, {"CFG scale", number_text(record["cfg_scale"])},
       {"Seed", whole(record, "seed")},       {"Size", whole(record, "width") + "x" + whole(record, "height")},
       {"Model hash", hash.substr(0, 10)},    {"Model", model["name"]}};
+  if (model.contains("refiner"))
+    pairs.insert(pairs.end(), {{"Refiner", model["refiner"]},
+                               {"Refiner switch at", number_text(record["refiner_start"])}});
   // A1111 counts from 1, and says nothing of 1.
   if (const int64_t skipped = record["clip_skip"]; skipped > 0)
     pairs.emplace_back("Clip skip", std::to_string(skipped + 1));

@@ -18,10 +18,12 @@ struct LoraHashes {
 /// What a picture depends on besides its options.
 struct Origin {
   Manifest manifest;
-  std::string manifest_sha256;                             ///< of model.json
-  std::string precision;                                   ///< "fp32"
-  std::string device;                                      ///< "cpu"
-  std::optional<Manifest> weaker = {};                     ///< whose denoiser autoguidance asks
+  std::string manifest_sha256;           ///< of model.json
+  std::string precision;                 ///< "fp32"
+  std::string device;                    ///< "cpu"
+  std::optional<Manifest> weaker = {};   ///< whose denoiser autoguidance asks
+  std::optional<Manifest> refiner = {};  ///< that makes the last steps
+  std::string refiner_manifest_sha256 = {};
   std::map<std::filesystem::path, LoraHashes> loras = {};  ///< of all that a picture of the run uses
 };
 

@@ -26,8 +26,7 @@ DeviceDifference compare_with_cpu(const Manifest& manifest, const Settings& sett
                                   const Pipeline::Options& options, Diagnostics& diagnostics) {
   const std::vector<at::Tensor> device = trace(manifest, settings, request, options, diagnostics);
   const std::vector<at::Tensor> reference =
-      trace(manifest, settings, request,
-            {.device = at::kCPU, .precision = at::kFloat, .weaker = options.weaker}, diagnostics);
+      trace(manifest, settings, request, {.weaker = options.weaker, .refiner = options.refiner}, diagnostics);
   return {relative(device.back(), reference.back()), relative(device.front(), reference.front())};
 }
 

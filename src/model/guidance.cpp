@@ -1,6 +1,7 @@
 #include "model/guidance.h"
 
 #include "darkroom/base/error.h"
+#include "model/settings.h"
 
 namespace darkroom {
 namespace {
@@ -61,10 +62,6 @@ std::vector<std::string> conditioning_of(const Manifest& manifest) {
     }
   }
   return parts;
-}
-
-bool same_levels(const ScheduleSpec& a, const ScheduleSpec& b) {
-  return NoiseSchedule(a).alphas_cumprod() == NoiseSchedule(b).alphas_cumprod();
 }
 
 }  // namespace
@@ -139,7 +136,7 @@ void check_weaker(const Manifest& manifest, const Manifest& weaker) {
        "its latents have another shape");
   need(other.prediction == stage.prediction && other.variance == stage.variance,
        "it predicts something else");
-  need(same_levels(other.schedule, stage.schedule), "it was trained on another noise schedule");
+  need(same_levels(other, stage), "it was trained on another noise schedule");
   need(weaker.networks.at(other.denoiser).inputs == manifest.networks.at(stage.denoiser).inputs,
        "its denoiser takes other inputs");
   need(conditioning_of(weaker) == conditioning_of(manifest), "its text encoder is another");

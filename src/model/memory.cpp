@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
@@ -38,12 +39,23 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
   const auto element = static_cast<int64_t>(c10::elementSize(options.precision));
   MemoryEstimate estimate{.runtime = kRuntime};
   int64_t largest_file = 0;
-  const auto load = [&](const Manifest::Network& network) {
-    estimate.weights += network.parameters * element;
+  const auto bytes = [&](const Manifest& model, const std::string& name) {
+    const Manifest::Network& network = model.networks.at(name);
     largest_file = std::max(largest_file, network.parameters * bytes_of(network.stored_precision));
+    return network.parameters * element;
   };
-  for (const auto& [name, network] : manifest.networks) load(network);
-  if (options.weaker) load(denoiser_of(*options.weaker));
+  // The networks that are wanted at one time: text encoders and denoiser of each model, and the decoder.
+  std::vector<int64_t> times = {bytes(manifest, manifest.stages.front().denoiser),
+                                bytes(manifest, manifest.output.decoder)};
+  for (const Manifest* model : {&manifest, options.refiner ? &*options.refiner : nullptr}) {
+    if (!model) continue;
+    times.push_back(0);
+    for (const std::string& name : model->text_encoders()) times.back() += bytes(*model, name);
+    if (model != &manifest) times.push_back(bytes(*model, model->stages.front().denoiser));
+  }
+  if (options.weaker) times.front() += bytes(*options.weaker, options.weaker->stages.front().denoiser);
+  estimate.weights =
+      options.offload == Offload::all ? std::ranges::max(times) : std::reduce(times.begin(), times.end());
   // While a network is converted, the one just read lies beside it.
   estimate.weights += largest_file;
 
@@ -52,7 +64,9 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
   const int64_t branches =
       is_guided(settings) ? guided_branches(settings, prompts) : static_cast<int64_t>(prompts);
   const double denoiser_batch = static_cast<double>(branches * batch);
-  const double denoiser = denoiser_of(manifest).activation_bytes_per_pixel;
+  double denoiser = denoiser_of(manifest).activation_bytes_per_pixel;
+  if (options.refiner)
+    denoiser = std::max(denoiser, denoiser_of(*options.refiner).activation_bytes_per_pixel);
   const auto tile = static_cast<double>(settings.vae_tiling);
   const double decoded = tile > 0 ? std::min(1.0, tile * tile / pixels) : 1;  // share of the picture at once
   const double decoder = decoded * manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;

@@ -65,9 +65,10 @@ at::Tensor picture_values(const std::vector<std::string>& names, const Settings&
 
 bool embeds_guidance(const Manifest& manifest) { return is_told(manifest, "guidance_weight"); }
 
-void check_picture_values(const Settings& settings, const Manifest& manifest) {
+void check_picture_values(const Settings& settings, const Manifest& manifest, const Manifest* refiner) {
   for (const Row& row : kRows) {
     if (!row.given(settings, manifest.defaults) || is_told(manifest, row.name)) continue;
+    if (refiner && is_told(*refiner, row.name)) continue;
     std::string option(row.name);
     std::ranges::replace(option, '_', '-');
     throw UsageError("--" + option + " has no effect on this model, which is not told about it");

@@ -19,7 +19,7 @@ at::Tensor picture_values(const std::vector<std::string>& names, const Settings&
 /// Whether the denoiser takes the guidance scale itself, so that there is nothing to guide.
 bool embeds_guidance(const Manifest& manifest);
 
-/// Throws UsageError for a number that was given but that this model is not told.
-void check_picture_values(const Settings& settings, const Manifest& manifest);
+/// Throws UsageError for a number that was given but that neither the model nor its refiner, if any, is told.
+void check_picture_values(const Settings& settings, const Manifest& manifest, const Manifest* refiner);
 
 }  // namespace darkroom

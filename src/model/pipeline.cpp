@@ -12,10 +12,10 @@
 #include "darkroom/nn/network.h"
 #include "model/adaptation.h"
 #include "model/branches.h"
-#include "model/conditioner.h"
 #include "model/guidance.h"
+#include "model/legs.h"
 #include "model/load.h"
-#include "model/networks.h"
+#include "model/loaded_model.h"
 #include "model/prompts.h"
 #include "model/settings.h"
 #include "model/tiles.h"
@@ -81,65 +81,87 @@ SamplerState start_of(const Settings& settings, const std::vector<Request>& requ
   return {at::stack(images), static_cast<size_t>(settings.start_step)};
 }
 
-// Outcome::told of each image.
-std::vector<std::map<std::string, at::Tensor>> told_of(const BranchInputs& inputs, size_t images) {
+// Outcome::told of each image, from the inputs of each leg.
+std::vector<std::map<std::string, at::Tensor>> told_of(const std::vector<BranchInputs>& inputs,
+                                                       size_t images) {
   std::vector<std::map<std::string, at::Tensor>> told(images);
   const auto add = [&](const std::string& half, const std::vector<Tensors>& inputs_of) {
     for (size_t i = 0; i < inputs_of.size(); ++i)
       for (const auto& [role, row] : inputs_of[i]) told[i][half + "-" + role] = row[0];
   };
-  add("prompt", inputs.prompts.front());
-  add("negative", inputs.negative);
+  for (size_t leg = 0; leg < inputs.size(); ++leg) {
+    const std::string whose = leg > 0 ? "refiner-" : "";
+    add(whose + "prompt", inputs[leg].prompts.front());
+    add(whose + "negative", inputs[leg].negative);
+  }
   return told;
+}
+
+// The observer sees one walk, whoever makes it.
+StepObserver numbered(const StepObserver& observer, const std::vector<Leg>& legs, size_t leg) {
+  if (!observer || legs.size() == 1) return observer;
+  const auto before = static_cast<int64_t>(legs.front().end);
+  const auto after = static_cast<int64_t>(legs.back().end - legs.back().begin);
+  const int64_t shift = leg == 0 ? 0 : before - static_cast<int64_t>(legs.back().begin);
+  return [&observer, shift, all = before + after](int64_t step, int64_t, const at::Tensor& x) {
+    observer(step + shift, all, x);
+  };
 }
 
 }  // namespace
 
 struct Pipeline::Parts {
-  Parts(Manifest m, Options o, Diagnostics& d)
-      : manifest(std::move(m)),
-        options(std::move(o)),
-        networks((check_hashes(manifest), manifest), options.device, options.precision),
-        conditioner(manifest, networks, d),
-        diagnostics(d) {
+  Parts(Manifest manifest, Options o, Diagnostics& d)
+      : options(std::move(o)),
+        diagnostics(d),
+        base(std::move(manifest), options.device, options.precision, diagnostics) {
+    if (options.refiner) refiner.emplace(*options.refiner, options.device, options.precision, diagnostics);
     if (options.weaker) {
       check_hash(*options.weaker, options.weaker->stages.front().denoiser);
       weaker.emplace(*options.weaker, options.device, options.precision);
     }
     if (options.offload == Offload::all) return;
-    if (options.offload == Offload::none)
-      for (const std::string& name : manifest.text_encoders()) networks.get(name);
-    networks.get(manifest.stages.front().denoiser);
-    networks.get(manifest.output.decoder);
+    for (LoadedModel* model : models()) {
+      model->denoiser();
+      if (options.offload == Offload::none)
+        for (const std::string& name : model->manifest.text_encoders()) model->networks.get(name);
+    }
+    base.networks.get(base.manifest.output.decoder);
     weaker_denoiser();
   }
 
+  /// In the order of their legs.
+  std::vector<LoadedModel*> models() {
+    return refiner ? std::vector<LoadedModel*>{&base, &*refiner} : std::vector<LoadedModel*>{&base};
+  }
   /// Null: there is none.
   Network* weaker_denoiser() {
     return weaker ? &weaker->get(options.weaker->stages.front().denoiser) : nullptr;
   }
+  const Manifest* refining() const { return refiner ? &refiner->manifest : nullptr; }
   void adapt(const std::vector<Lora>& wanted);
+  std::vector<BranchInputs> encode(const Settings& settings, const std::vector<Request>& requests);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer, const WalkState* resume, WalkState* reached);
 
-  Manifest manifest;
   Options options;
-  Networks networks;
-  Conditioner conditioner;
   Diagnostics& diagnostics;
+  LoadedModel base;
+  std::optional<LoadedModel> refiner;
   std::optional<Networks> weaker;
   std::optional<std::vector<Lora>> adapted = std::vector<Lora>();  ///< to these; none: half done
   std::set<std::string> warned;                                    ///< of these LoRA files
 };
 
-// The weaker model stays as it is: it stands for what is to be avoided.
+// Refiner and weaker model stay as they are: the one has other layers, the other stands for what is to be
+// avoided.
 void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
   if (adapted == wanted) return;
-  const auto adaptation = std::make_shared<const Adaptation>(manifest, wanted);
+  const auto adaptation = std::make_shared<const Adaptation>(base.manifest, wanted);
   adapted.reset();
-  conditioner.forget();
-  networks.adapt(adaptation);
+  base.conditioner.forget();
+  base.networks.adapt(adaptation);
   adapted = wanted;
   for (const Warning& warning : adaptation->warnings())
     if (warned.insert(warning.place).second) diagnostics.warn(warning);
@@ -148,13 +170,13 @@ void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
 // latents (C, h, w) -> picture, or why there is none.
 Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
   if (!finite(latents)) return {{}, "the denoiser returned values that are no numbers (NaN or Inf)"};
-  const at::Tensor scaled = latents.unsqueeze(0) / manifest.output.scale + manifest.output.shift;
-  Network& decoder = networks.get(manifest.output.decoder);
+  const at::Tensor scaled = latents.unsqueeze(0) / base.manifest.output.scale + base.manifest.output.shift;
+  Network& decoder = base.networks.get(base.manifest.output.decoder);
   const std::string& role = decoder.spec().inputs.front();
   const auto run = [&](const at::Tensor& part) {
     return decoder.run({{role, part}}).at(decoder.spec().outputs.front());
   };
-  const int64_t factor = manifest.output.factor;
+  const int64_t factor = base.manifest.output.factor;
   const at::Tensor decoded =
       (settings.vae_tiling > 0 ? decode_tiled(run, scaled, settings.vae_tiling / factor, factor)
                                : run(scaled))[0];
@@ -169,51 +191,61 @@ Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& setti
   return outcome;
 }
 
+// What each model's denoiser is to be told.
+std::vector<BranchInputs> Pipeline::Parts::encode(const Settings& settings,
+                                                  const std::vector<Request>& requests) {
+  std::vector<BranchInputs> inputs;
+  for (LoadedModel* model : models()) {
+    inputs.push_back(encode_prompts(model->conditioner, model->manifest, settings, requests));
+    if (options.offload != Offload::none) model->put_encoders_aside();
+  }
+  return inputs;
+}
+
 Pipeline::Pipeline(Manifest manifest, Options options, Diagnostics& diagnostics)
     : parts_((options.weaker ? check_weaker(manifest, *options.weaker) : void(),
+              options.refiner ? check_refiner(manifest, *options.refiner) : void(),
               std::make_unique<Parts>(std::move(manifest), options, diagnostics))) {}
 
 Pipeline::~Pipeline() = default;
 
-const Manifest& Pipeline::manifest() const { return parts_->manifest; }
+const Manifest& Pipeline::manifest() const { return parts_->base.manifest; }
 
 std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const std::vector<Request>& requests,
                                                const StepObserver& observer, const WalkState* resume,
                                                WalkState* reached) {
-  const Manifest::Stage& stage = manifest.stages.front();
-  const Walk walk = walk_of(settings, stage);
+  const std::vector<Leg> legs = legs_of(settings, base.stage(), refiner ? &refiner->stage() : nullptr);
   adapt(settings.loras);
 
   std::vector<uint32_t> seeds;
   for (const Request& request : requests) seeds.push_back(request.seed);
-  SeededNoise noise(seeds, latent_shape(manifest, settings),
-                    find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
-                    at::TensorOptions(at::kFloat).device(options.device));
-  BrownianNoise path(noise, seeds, latent_shape(manifest, settings),
-                     at::TensorOptions(at::kFloat).device(options.device));
+  const std::vector<int64_t> shape = latent_shape(base.manifest, settings);
+  const at::TensorOptions type = at::TensorOptions(at::kFloat).device(options.device);
+  SeededNoise noise(seeds, shape, find_row<UsageError>("noise dtype", settings.noise_dtype, kNoiseTypes).type,
+                    type);
+  BrownianNoise path(noise, seeds, shape, type);
 
-  std::vector<double> weights = weights_of(requests, settings);
-  const int64_t full = guided_branches(settings, weights.size());
-  Evaluations evaluations;
-  BranchInputs inputs = encode_prompts(conditioner, manifest, settings, requests);
+  const std::vector<double> weights = weights_of(requests, settings);
+  std::vector<BranchInputs> inputs = encode(settings, requests);
   const auto told = told_of(inputs, requests.size());
-  if (options.offload != Offload::none)
-    for (const std::string& name : manifest.text_encoders()) networks.put_aside(name);
-  Denoise denoise = denoiser_of(
-      settings, stage, walk,
-      {branches_of(networks.get(stage.denoiser), weaker_denoiser(), std::move(inputs), evaluations),
-       output_kind(stage), std::move(weights)});
-  if (is_guided(settings)) denoise = count_saved(std::move(denoise), full, evaluations);
-  SamplerState state = start_of(settings, requests, walk, noise, resume);
-  const size_t end = settings.end_step > 0 ? static_cast<size_t>(settings.end_step) : walk.steps.size();
-  state = sample_until(end, find_sampler(settings.sampler), denoise, std::move(state), walk,
-                       is_brownian(settings) ? path : static_cast<Noise&>(noise),
-                       sampler_options_of(settings), observer);
-
-  if (options.offload == Offload::all) {
-    networks.put_aside(stage.denoiser);
-    if (weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
+  Evaluations evaluations;
+  SamplerState state = start_of(settings, requests, legs.front().walk, noise, resume);
+  for (size_t i = 0; i < legs.size(); ++i) {
+    const Leg& leg = legs[i];
+    LoadedModel& model = *models()[i];
+    if (i > 0) state = {state.x, leg.begin};
+    const BranchedDenoiser denoiser = {
+        branches_of(model.denoiser(), weaker_denoiser(), std::move(inputs[i]), evaluations),
+        output_kind(model.stage()), weights};
+    Denoise denoise = denoiser_of(settings, model.stage(), leg.walk, denoiser);
+    if (is_guided(settings))
+      denoise = count_saved(std::move(denoise), guided_branches(settings, weights.size()), evaluations);
+    state = sample_until(leg.end, find_sampler(settings.sampler), denoise, std::move(state), leg.walk,
+                         is_brownian(settings) ? path : static_cast<Noise&>(noise),
+                         sampler_options_of(settings), numbered(observer, legs, i));
+    if (options.offload == Offload::all) model.networks.put_aside(model.stage().denoiser);
   }
+  if (options.offload == Offload::all && weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
 
   std::vector<Outcome> outcomes;
   for (const at::Tensor& image : state.x.unbind(0)) {
@@ -222,7 +254,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
     outcomes.back().evaluations = evaluations;
     outcomes.back().told = told[outcomes.size() - 1];
   }
-  if (options.offload == Offload::all) networks.put_aside(manifest.output.decoder);
+  if (options.offload == Offload::all) base.networks.put_aside(base.manifest.output.decoder);
   if (reached) *reached = {std::move(state), noise.states()};
   return outcomes;
 }
@@ -230,7 +262,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
 std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vector<Request>& requests,
                                         const StepObserver& observer, const WalkState* resume,
                                         WalkState* reached) {
-  check_settings(settings, parts_->manifest);
+  check_settings(settings, parts_->base.manifest, parts_->refining());
   for (const Request& request : requests) {
     check_prompt(settings, request.prompt);
     check_negative_prompt(settings, request.negative_prompt);
@@ -239,7 +271,7 @@ std::vector<Outcome> Pipeline::generate(const Settings& settings, const std::vec
   try {
     return parts_->generate(settings, requests, observer, resume, reached);
   } catch (const c10::Error& error) {
-    throw_libtorch_error("model '" + parts_->manifest.name + "'", error);
+    throw_libtorch_error("model '" + parts_->base.manifest.name + "'", error);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "darkroom/base/error.h"
 #include "model/guidance.h"
+#include "model/legs.h"
 #include "model/picture_values.h"
 #include "model/reading.h"
 
@@ -43,6 +44,18 @@ void check_part(const Settings& settings, int64_t steps) {
   if (settings.end_step > 0 && settings.end_step <= settings.start_step)
     throw UsageError("--end-step " + std::to_string(settings.end_step) + " is not after --start-step " +
                      std::to_string(settings.start_step));
+}
+
+void check_refined(const Settings& settings, const Manifest* refiner) {
+  const auto refuse = [](bool condition, const char* reason) {
+    if (condition) throw UsageError(reason);
+  };
+  if (!refiner)
+    return refuse(settings.refiner_start != Settings().refiner_start,
+                  "--refiner-start has no effect without --refiner");
+  refuse(settings.start_step > 0 || settings.end_step > 0,
+         "--refiner walks to the end; --start-step and --end-step are for one model");
+  refuse(settings.autoguided, "--autoguidance has one weaker model, for one that is not refined");
 }
 
 void check_solver(const SamplerInfo& sampler, const Settings& settings) {
@@ -101,7 +114,7 @@ Settings default_settings(const Manifest& manifest) {
   return settings;
 }
 
-void check_settings(const Settings& settings, const Manifest& manifest) {
+void check_settings(const Settings& settings, const Manifest& manifest, const Manifest* refiner) {
   const Manifest::Stage& stage = manifest.stages.front();
   check_size("width", settings.width, manifest.output.factor);
   check_size("height", settings.height, manifest.output.factor);
@@ -135,11 +148,14 @@ void check_settings(const Settings& settings, const Manifest& manifest) {
   if (settings.variance == "learned_range" && stage.variance != "learned_range")
     throw UsageError("--variance learned_range: this model's denoiser has learned no variance");
 
-  check_picture_values(settings, manifest);
+  check_picture_values(settings, manifest, refiner);
   check_reading(settings, manifest);
+  if (refiner) check_reading(settings, *refiner);
   check_guidance(settings, stage);
+  check_refined(settings, refiner);
   const Walk walk = walk_of(settings, stage);
   check_part(settings, static_cast<int64_t>(walk.steps.size()));
+  if (refiner) legs_of(settings, stage, &refiner->stages.front());
   if (walk.steps.front().at.alpha == 0 && find_prediction_type(stage.prediction) == PredictionType::epsilon)
     throw UsageError(
         "schedule '" + settings.schedule +
@@ -173,6 +189,11 @@ Walk walk_of(const Settings& settings, const Manifest::Stage& stage) {
   return whole(build_walk(
       make_flow_schedule(*stage.flow, stage.schedule.steps, shape[1], shape[2], settings.flow_shift),
       options));
+}
+
+bool same_levels(const Manifest::Stage& a, const Manifest::Stage& b) {
+  if (a.flow || b.flow) return a.flow == b.flow && a.schedule.steps == b.schedule.steps;
+  return NoiseSchedule(a.schedule).alphas_cumprod() == NoiseSchedule(b.schedule).alphas_cumprod();
 }
 
 SamplerOptions sampler_options_of(const Settings& settings) {

@@ -9,6 +9,9 @@ namespace darkroom {
 /// The levels that these settings walk on this model.
 Walk walk_of(const Settings& settings, const Manifest::Stage& stage);
 
+/// Whether both were trained on the same noise levels.
+bool same_levels(const Manifest::Stage& a, const Manifest::Stage& b);
+
 SamplerOptions sampler_options_of(const Settings& settings);
 
 /// Whether the sampler's noise is one path, as its row says of this convention.

@@ -17,7 +17,7 @@ class JobsTest : public testing::Test {
   }
 
   Jobs make(const std::vector<Prompt>& prompts, const std::string& name = Options().name, uint32_t seed = 7) {
-    return make_jobs(prompts, seed, manifest_, {"out", name});
+    return make_jobs(prompts, seed, manifest_, nullptr, {"out", name});
   }
 
   Manifest manifest_;

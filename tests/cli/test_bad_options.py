@@ -74,3 +74,9 @@ def test_a_configuration_from_a_pipe_is_refused(darkroom):
     result = darkroom.make("x", "--config", "pipe")
     assert result.code == 2
     assert "is a pipe or a device" in result.err
+
+
+def test_an_empty_value_after_an_equals_sign_is_none_of_the_next_word(darkroom):
+    result = darkroom.make("--negative-prompt=", "a cat", "-s", "1", "--json")
+    assert result.code == 0, result.err
+    assert (result.objects[0]["prompt"], result.objects[0]["negative_prompt"]) == ("a cat", "")

@@ -85,6 +85,39 @@ TEST_P(PipelineTest, NetworksThatAreOffloadedGiveTheSamePicture) {
   }
 }
 
+// DDIM looks at one step at a time.
+TEST_P(PipelineTest, ARefinerThatIsTheModelItselfChangesNothing) {
+  settings_.sampler = "ddim";
+  const Image alone = make(kRequests[1]);
+  for (const std::string& name : offload_names()) {
+    Pipeline pipeline(model(GetParam()), {.offload = find_offload(name), .refiner = model(GetParam())},
+                      diagnostics_);
+    for (const double start : {0.3, 0.8}) {
+      settings_.refiner_start = start;
+      EXPECT_EQ(pipeline.generate(settings_, {kRequests[1]}).front().image.rgb, alone.rgb) << name;
+    }
+  }
+}
+
+TEST(Memory, OfNetworksThatAreOffloadedIsThatOfTheLargest) {
+  const Manifest manifest = model("tiny");
+  const Settings settings = default_settings(manifest);
+  const auto weights = [&](Pipeline::Options options) {
+    return estimate_memory(manifest, settings, 1, options).weights;
+  };
+  int64_t sum = 0, largest = 0, file = 0;
+  for (const auto& [name, network] : manifest.networks) {
+    sum += 4 * network.parameters;
+    largest = std::max(largest, 4 * network.parameters);
+    file = std::max(file, network.parameters * (network.stored_precision == "fp32" ? 4 : 2));
+  }
+  const int64_t decoder = 4 * manifest.networks.at(manifest.output.decoder).parameters;
+  EXPECT_EQ(weights({}), sum + file);
+  EXPECT_EQ(weights({.offload = Offload::all}), largest + file);
+  EXPECT_EQ(weights({.refiner = manifest}), 2 * sum - decoder + file);
+  EXPECT_EQ(weights({.offload = Offload::all, .refiner = manifest}), largest + file);
+}
+
 TEST_P(PipelineTest, WarnsOfLostWordsOnceAPrompt) {
   Request request = kRequests[0];
   for (int i = 0; i < 90; ++i) request.prompt += " apple";

@@ -17,9 +17,11 @@ struct FlowSpec {
     double base_shift = 0.5, max_shift = 1.15;    ///< mu at these lengths
     double base_length = 256, max_length = 4096;  ///< patches
     int64_t patch = 2;                            ///< rows and columns of latents in one
+    bool operator==(const Dynamic&) const = default;
   };
   std::optional<Dynamic> dynamic = {};
   std::optional<double> terminal = {};  ///< the grid is stretched so that its last sigma is this
+  bool operator==(const FlowSpec&) const = default;
 };
 
 /// Rectified flow: x = (1 - sigma) x0 + sigma noise, and the network is told sigma T.

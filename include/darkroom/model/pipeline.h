@@ -40,6 +40,7 @@ struct Settings {
   bool cfg_pp = false;             ///< CFG++, at a cfg_scale of 0 to 1
   bool compose = false;            ///< the prompt may hold several: split_composition
   bool autoguided = false;         ///< by the pipeline's weaker model instead of a negative prompt
+  double refiner_start = 0.8;      ///< share of the noise schedule after which a refiner goes on
   bool guidance_embedded = false;  ///< the model's: its denoiser is told the scale, and not guided
   /// What a model that is told so takes for the size of the picture it was trained on, its crop and the size
   /// made of it, in pixels; 0: this picture's.
@@ -101,7 +102,7 @@ struct Outcome {
   at::Tensor latents = {};  ///< (C, h, w) after the last step, as diffusers returns them
   Evaluations evaluations = {};
   /// What the denoiser was told: by half and role, such as "prompt-context" (tokens, channels) or
-  /// "negative-time_ids"; a composition's first prompt.
+  /// "negative-time_ids", and the refiner: "refiner-prompt-context"; a composition's first prompt.
   std::map<std::string, at::Tensor> told = {};
 };
 
@@ -121,11 +122,12 @@ class Pipeline {
     at::Device device = at::kCPU;
     at::ScalarType precision = at::kFloat;
     Offload offload = Offload::none;
-    std::optional<Manifest> weaker = {};  ///< whose denoiser is loaded too, for autoguidance
+    std::optional<Manifest> weaker = {};   ///< whose denoiser is loaded too, for autoguidance
+    std::optional<Manifest> refiner = {};  ///< that makes the last steps, all but the decoding
   };
 
-  /// Checks the hashes, then loads the networks. Throws UsageError as check_weaker, ModelError or
-  /// ResourceError.
+  /// Checks the hashes, then loads the networks. Throws UsageError as check_weaker and check_refiner,
+  /// ModelError or ResourceError.
   Pipeline(Manifest manifest, Options options, Diagnostics& diagnostics);
   ~Pipeline();
 
@@ -152,8 +154,8 @@ Settings default_settings(const Manifest& manifest);
 
 /// Throws UsageError, saying what was given and what is allowed, for a size that is no multiple of the
 /// model's factor, an unknown sampler or schedule, more steps than the schedule has, or a combination that
-/// makes no sense. Needs no network: called before any is loaded.
-void check_settings(const Settings& settings, const Manifest& manifest);
+/// makes no sense. Needs no network: called before any is loaded. `refiner` is null without one.
+void check_settings(const Settings& settings, const Manifest& manifest, const Manifest* refiner = nullptr);
 
 /// Throws UsageError for a prompt that the settings cannot read.
 void check_prompt(const Settings& settings, const std::string& prompt);
@@ -164,6 +166,9 @@ void check_negative_prompt(const Settings& settings, const std::optional<std::st
 /// Throws UsageError, saying why, if `weaker` cannot guide `manifest`'s denoiser: both must take the same
 /// inputs, from the same text encoder, and predict the same of latents of one shape.
 void check_weaker(const Manifest& manifest, const Manifest& weaker);
+
+/// Throws UsageError, saying why, if `refiner` cannot go on with `manifest`'s latents.
+void check_refiner(const Manifest& manifest, const Manifest& refiner);
 
 /// What the text asks for, in parts that add up; several only with settings.compose.
 std::vector<WeightedPrompt> prompts_in(const std::string& text, const Settings& settings);

@@ -1,0 +1,85 @@
+"""--refiner: another model makes the last steps."""
+
+import json
+import shutil
+
+import pytest
+
+from conftest import MODELS
+
+WORDS = ("a cat", "-s", "1", "--steps", "4", "-o", "x.png")
+
+
+def record(darkroom, name="x.png"):
+    return json.loads(darkroom.run("inspect", name, "--json").out)
+
+
+@pytest.fixture
+def other(darkroom):
+    """The tiny model with the denoiser of another, and so a refiner that can be seen."""
+    folder = darkroom.copy_model()
+    shutil.copy(MODELS / "tiny-v/unet.pt", folder / "unet.pt")
+    manifest = json.loads((folder / "model.json").read_text())
+    theirs = json.loads((MODELS / "tiny-v/model.json").read_text())
+    manifest["networks"]["unet"]["sha256"] = theirs["networks"]["unet"]["sha256"]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_it_makes_the_last_steps(darkroom, other):
+    pictures = {}
+    for name, words in {"alone": (), "half": ("--refiner", other, "--refiner-start", "0.5"),
+                        "most": ("--refiner", other, "--refiner-start", "0.25")}.items():
+        result = darkroom.make(*WORDS, *words, "-o", f"{name}.png", "--trace-latents", "t", "--json")
+        assert result.code == 0, result.err
+        assert result.objects[0]["evaluations"] == 8
+        pictures[name] = (darkroom.folder / f"{name}.png").read_bytes()
+        steps = [(darkroom.folder / "t" / f"{name}-step-{step:04}.npy").read_bytes() for step in (1, 2, 3, 4)]
+        alone = steps if name == "alone" else alone
+        shared = {"alone": 4, "half": 2, "most": 1}[name]
+        assert [x == y for x, y in zip(steps, alone, strict=True)] == [step < shared for step in range(4)]
+    assert len(set(pictures.values())) == 3
+    assert (darkroom.folder / "t/half-refiner-prompt-context.npy").exists()
+
+
+def test_it_is_recorded_and_compared(darkroom, other):
+    words = (*WORDS, "--refiner", other, "--refiner-start", "0.5")
+    assert darkroom.make(*words).code == 0
+    shown = darkroom.run("inspect", "x.png").out
+    assert "Refiner: tiny, Refiner switch at: 0.5" in shown
+    assert darkroom.make(*words, "--json").objects[0]["skipped"]
+    assert "refiner-start: 0.5 there, 0.7 asked for" in darkroom.make(*words, "--refiner-start", "0.7").err
+    for refiner in ((), ("--refiner", "tiny")):
+        again = darkroom.make(*WORDS, *refiner, *(("--refiner-start", "0.5") if refiner else ()))
+        assert again.code == 4, again.err
+    manifest = json.loads((other / "model.json").read_text())
+    manifest["stages"][0]["steps_offset"] = 0
+    (other / "model.json").write_text(json.dumps(manifest))
+    assert "another model, or another version of it" in darkroom.make(*words).err
+
+
+def test_a_line_of_a_prompt_file_says_when(darkroom, other):
+    darkroom.write("p.jsonl", "\n".join(json.dumps(line) for line in (
+        {"prompt": "a", "refiner_start": 0.5}, {"prompt": "a"}, {"prompt": "a", "refiner_start": 1})))
+    result = darkroom.make("-f", "p.jsonl", "-s", "1", "--steps", "4", "--refiner", other, "--json")
+    assert result.code == 1
+    assert [o.get("refiner_start") for o in result.objects if o.get("path")] == [0.5, 0.8]
+    assert "p.jsonl:3: --refiner-start leaves none of the 4 steps to the refiner" in result.err
+
+
+@pytest.mark.parametrize("words, code, message", [
+    (["--refiner", "tiny-v"], 2, "'tiny-v' does not fit 'tiny': its latents are others"),
+    (["--refiner", "tini"], 3, "unknown model 'tini'; did you mean 'tiny'?"),
+    (["--refiner-start", "0.5"], 2, "--refiner-start has no effect without --refiner"),
+    (["--refiner", "tiny", "--refiner-start", "0"], 2, "leaves none of the 4 steps to the model"),
+    (["--refiner", "tiny", "--end-step", "2"], 2, "--start-step and --end-step are for one model"),
+    (["--refiner", "tiny", "--autoguidance", "tiny"], 2, "--autoguidance has one weaker model"),
+    (["--refiner", "tiny", "--save-state", "x.safetensors"], 2, "are for one model, not for a --refiner"),
+    (["--refiner", "tiny", "--sampler", "dpm_adaptive"], 2, "leaves none of the 1 steps to the refiner"),
+    (["--refiner", "tiny", "--aesthetic-score", "7"], 2, "--aesthetic-score has no effect on this model"),
+])
+def test_refused(darkroom, words, code, message):
+    result = darkroom.make(*WORDS, *words)
+    assert result.code == code
+    assert message in result.err
+    assert darkroom.files() == []
