@@ -11,7 +11,7 @@ import common
 import scenes
 
 RECIPE = common.Recipe(steps=4000, batch=32, peak=2e-3, weight_decay=0.02, betas=(0.9, 0.999), save_every=500)
-SHIPPED = common.ROOT / "tests" / "models" / "judge"
+SHIPPED = common.ROOT / "models" / "judge"
 ANSWERS = ("object", "left", "right", "colour", "place", "count")
 
 

@@ -57,7 +57,7 @@ at::Tensor drawn() {
 }
 
 TEST(Emoji, DrawsWhatItIsAskedFor) {
-  const std::filesystem::path folder = DARKROOM_TEST_DATA "/models/judge";
+  const std::filesystem::path folder = DARKROOM_SOURCE_DIR "/models/judge";
   const nlohmann::json labels = nlohmann::json::parse(std::ifstream(folder / "labels.json"));
   Network judge({"judge",
                  folder / "classifier.pt",
