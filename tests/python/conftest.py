@@ -1,6 +1,8 @@
-"""Miniatures for the tests of scripts/export. Importing what they are made with takes seconds, which other tests here need
-not wait for."""
+"""Miniatures for the tests of scripts/export and of whole pictures. Importing what they are made with takes seconds, which
+other tests here need not wait for."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,37 @@ def models(folders, tmp_path_factory):
         return exported[family]
 
     return model
+
+
+# Where betas end instead: random networks answer too roughly for latents to stay sane from noise as strong as the families'
+# own.
+GENTLE = {"sd2": 0.006, "sd_turbo": 0.003, "sdxl": 0.004, "sdxl_turbo": 0.004, "refiner": 0.004, "lcm": 0.004}
+
+
+def edited(folder: Path, output: Path, file: str, change) -> Path:
+    """A copy whose JSON file is changed."""
+    shutil.copytree(folder, output, copy_function=lambda old, new: Path(new).symlink_to(old))
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (output / file).unlink()
+    (output / file).write_text(json.dumps(content))
+    return output
+
+
+@pytest.fixture(scope="session")
+def gentle(folders, models, tmp_path_factory):
+    """Family -> its pipeline folder, and the model made of it, with a schedule that a random network can follow."""
+    made = {}
+
+    def pair(family: str) -> tuple[Path, Path]:
+        if family not in GENTLE:
+            return folders(family), models(family)
+        if family not in made:
+            copies = tmp_path_factory.mktemp(f"gentle-{family}")
+            change = {"beta_end": GENTLE[family]}
+            made[family] = (
+                edited(folders(family), copies / "source", "scheduler/scheduler_config.json", lambda it: it.update(change)),
+                edited(models(family), copies / family, "model.json", lambda it: it["stages"][0]["schedule"].update(change)))
+        return made[family]
+
+    return pair

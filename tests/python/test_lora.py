@@ -24,7 +24,7 @@ from lora_files import (  # noqa: E402
 )
 from miniatures import miniature  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from test_parity import exported, task  # noqa: E402, F401
+from test_parity import task  # noqa: E402
 
 
 def of_transformers(component: str, name: str) -> bool:
@@ -46,8 +46,8 @@ CASES = [("sd1", "kohya"), ("sd2_v", "kohya"), ("sd2_v", "processors"), ("sdxl",
 
 
 @pytest.mark.parametrize("family, naming", CASES)
-def test_the_same_pictures_as_fused(family, naming, exported, tmp_path):  # noqa: F811
-    source, model = exported(family)
+def test_the_same_pictures_as_fused(family, naming, gentle, tmp_path):
+    source, model = gentle(family)
     torch.manual_seed(5)
     lora = {place: {part: 0.5 * tensor for part, tensor in pair.items()}
             for place, pair in random_lora(modules(miniature(family), of_transformers)).items()}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from exporting import ROOT, export  # first: it sets the path
-from exporter import checks, parity
-from miniatures import miniature
+from exporting import ROOT  # first: it sets the path
+from exporter import parity
+from diffusers import DiffusionPipeline  # isort: skip
 
 BINARY = os.environ.get("DARKROOM_BINARY", str(ROOT / "build" / "darkroom"))
 PROMPT, NEGATIVE, SEED, STEPS, GUIDANCE = "a slice of pizza on a teal background", "blurry", 5, 10, 4.0
@@ -18,38 +18,35 @@ SIZE = {"width": 40, "height": 48}
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """Base and refiner: the pipelines, and the models made of them."""
-    folder = tmp_path_factory.mktemp("pair")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "PICTURES", [])
-        pipelines = {}
-        for family in ("sdxl", "refiner"):
-            pipelines[family] = pipeline = miniature(family)
-            pipeline.scheduler.register_to_config(beta_end=0.004)  # as in test_parity.py
-            pipeline.set_progress_bar_config(disable=True)
-            pipeline.save_pretrained(folder / f"{family}-source")
-            export(folder / f"{family}-source", folder / family, "--precision", "fp32")
-    return pipelines, folder
+def pair(gentle):
+    """Family -> the pipeline, and the model made of it."""
+    made = {}
+    for family in ("sdxl", "refiner"):
+        source, model = gentle(family)
+        pipeline = DiffusionPipeline.from_pretrained(source, local_files_only=True)
+        pipeline.set_progress_bar_config(disable=True)
+        made[family] = pipeline, model
+    return made
 
 
 @torch.no_grad()
-def with_diffusers(pipelines: dict, sampler: str, start: float, negative: str | None) -> np.ndarray:
+def with_diffusers(pair: dict, sampler: str, start: float, negative: str | None) -> np.ndarray:
     """Latents after each step."""
     latents = []
     generator = torch.Generator().manual_seed(SEED)
     common = {"prompt": PROMPT, "num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "generator": generator,
               "output_type": "latent", "negative_prompt": negative,
               "callback_on_step_end": lambda pipe, step, t, values: latents.append(values["latents"].clone()) or {}}
-    for pipeline in pipelines.values():
+    (base, _), (refiner, _) = pair["sdxl"], pair["refiner"]
+    for pipeline in (base, refiner):
         pipeline.scheduler = parity.scheduler_for(pipeline, sampler)
-    handed = pipelines["sdxl"](**common, **SIZE, denoising_end=start).images
-    pipelines["refiner"](**common, image=handed, denoising_start=start)
+    handed = base(**common, **SIZE, denoising_end=start).images
+    refiner(**common, image=handed, denoising_start=start)
     return torch.cat(latents).numpy()
 
 
-def with_darkroom(folder: Path, sampler: str, start: float, negative: str | None, out: Path) -> np.ndarray:
-    words = {"model": folder / "sdxl", "refiner": folder / "refiner", "refiner-start": start, "seed": SEED, "steps": STEPS,
+def with_darkroom(pair: dict, sampler: str, start: float, negative: str | None, out: Path) -> np.ndarray:
+    words = {"model": pair["sdxl"][1], "refiner": pair["refiner"][1], "refiner-start": start, "seed": SEED, "steps": STEPS,
              "cfg-scale": GUIDANCE, "sampler": sampler, "schedule": "leading", "output": out / "x.png",
              "trace-latents": out, "precision": "fp32", "device": "cpu", "threads": 1} | SIZE
     if negative is not None:
@@ -63,9 +60,8 @@ def with_darkroom(folder: Path, sampler: str, start: float, negative: str | None
 @pytest.mark.parametrize("sampler, start, negative", [
     ("euler", 0.8, None), ("ddim", 0.499, NEGATIVE), ("dpm++2m", 0.5, ""), ("euler_a", 0.35, NEGATIVE)])
 def test_the_refiner_goes_on_as_in_diffusers(sampler, start, negative, pair, tmp_path):
-    pipelines, folder = pair
-    theirs = with_diffusers(pipelines, sampler, start, negative)
-    ours = with_darkroom(folder, sampler, start, negative, tmp_path)
+    theirs = with_diffusers(pair, sampler, start, negative)
+    ours = with_darkroom(pair, sampler, start, negative, tmp_path)
     assert ours.shape == theirs.shape == (STEPS, 4, SIZE["height"] // 2, SIZE["width"] // 2)
     worst = [parity.difference(x, y) for x, y in zip(ours, theirs, strict=True)]
     print(f"{sampler}: latents of each step differ by {' '.join(f'{value:.1e}' for value in worst)}")
