@@ -15,9 +15,10 @@ from transformers.utils import logging as transformers_logging
 
 from . import checks, manifest
 from .folder import read_folder, read_vae
+from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
 from .single_file import families, read_single_file, read_vae_file
-from .source import Part, Source
+from .source import Part, Source, shortened
 from .tokenizer import tokenizer_entry, write_merges
 from .trace import PRECISIONS, save_traced
 
@@ -47,6 +48,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16", help="of the stored weights (default: fp16)")
     parser.add_argument("--family", choices=families(), help=(
         "what a file holds, where its tensors do not tell: sd2 or sd2-v, the turbo kinds; of a folder, whose defaults"))
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:WEIGHT]", help=(
+        "a LoRA to merge into the weights; may be given several times"))
     parser.add_argument("--vae", type=Path, help="the autoencoder to take instead: a diffusers folder or a file")
     defaults = parser.add_argument_group("what darkroom does where its user says nothing (default: as diffusers)")
     defaults.add_argument("--width", type=int)
@@ -63,6 +66,7 @@ def export(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.output} exists already")
     quieten_libraries()
     source = read(options)
+    source.loras = [read_lora(word, source) for word in options.lora]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
     try:
@@ -80,6 +84,14 @@ def read(options: argparse.Namespace) -> Source:
     source, options.family = read_single_file(options.source, options.family, vae)
     say(f"the file holds {families()[options.family]['summary']} ({options.family}); --family overrides this")
     return source
+
+
+def read_lora(word: str, source: Source) -> Lora:
+    lora = Lora(word, source.pipeline)
+    if lora.unused:
+        say(f"--lora {lora.file}: {len(lora.unused)} of its tensors change nothing in this model: "
+            f"{shortened(lora.unused)}")
+    return lora
 
 
 def read_other_vae(place: Path, scaling_factor: float) -> Part:
@@ -115,6 +127,7 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
         "name": options.name or options.output.name,
         "license": options.license or source.license or "unknown",
         "summary": options.summary,
+        **({"merged": [lora.entry() for lora in source.loras]} if source.loras else {}),
         "networks": {},
         "tokenizers": write_tokenizers(pipeline, folder),
         "conditioning": manifest.conditioning_entries(pipeline),

@@ -43,11 +43,16 @@ class Source:
         self.parts = parts
         self.license = license
         self.license_files = license_files
+        self.loras = []  # merged into what is loaded
         self.pipeline = assemble(pipeline, settings, {name: part.empty() for name, part in parts.items()} | others)
 
     def load(self, name: str, precision: torch.dtype) -> nn.Module:
         """The network at float32, its weights rounded to `precision`, so that checks see the weights that are stored."""
-        return self.parts[name].weights(precision).eval().to(torch.float32)
+        loras = [lora for lora in self.loras if name in lora.pairs]
+        module = self.parts[name].weights(torch.float32 if loras else precision).eval()
+        for lora in loras:
+            module = lora.merge(name, module)
+        return module.to(precision).to(torch.float32)
 
 
 def assemble(name: str, settings: dict, components: dict) -> DiffusionPipeline:

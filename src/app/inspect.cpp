@@ -53,6 +53,8 @@ std::string inspect_model(const fs::path& folder, bool verify) {
   const Manifest::Defaults& defaults = manifest.defaults;
   std::string text = row("name", manifest.name) + row("summary", manifest.summary) +
                      row("license", manifest.license) + row("folder", folder.string());
+  for (const Manifest::MergedLora& lora : manifest.merged)
+    text += row("merged LoRA", lora.file + ":" + number_text(lora.weight) + ", SHA-256 " + lora.sha256);
   for (const auto& [name, network] : manifest.networks)
     text += row("network", name + ": " + network.file + ", " + std::to_string(network.parameters) +
                                " parameters, " + network.stored_precision + ", " +

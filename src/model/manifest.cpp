@@ -41,6 +41,12 @@ std::string hash(JsonReader& reader) {
   return text;
 }
 
+Manifest::MergedLora read_merged_lora(JsonReader& reader) {
+  Manifest::MergedLora lora{reader.text("file"), hash(reader), reader.number("weight")};
+  reader.finish();
+  return lora;
+}
+
 Manifest::Network read_network(JsonReader& reader, const fs::path& folder) {
   const std::vector<std::string> precisions = {"fp32", "bf16", "fp16"};
   Manifest::Network network;
@@ -234,6 +240,8 @@ Manifest read_manifest(const fs::path& folder) {
   manifest.name = reader.text("name");
   manifest.license = reader.text("license");
   manifest.summary = reader.text("summary");
+  if (reader.has("merged"))
+    for (JsonReader& member : reader.objects("merged")) manifest.merged.push_back(read_merged_lora(member));
   for (auto& [name, member] : reader.named_objects("networks"))
     manifest.networks[name] = read_network(member, folder);
   for (auto& [name, member] : reader.named_objects("tokenizers"))

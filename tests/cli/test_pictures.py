@@ -137,6 +137,11 @@ def test_inspect_and_list(darkroom):
     assert "multiples of 2" in darkroom.run("inspect", "tiny").out
     assert "verified" in darkroom.run("inspect", "tiny", "--verify").out
     assert darkroom.run("inspect", "--verify", "x.png").code == 2
+    model = darkroom.copy_model()
+    manifest = json.loads((model / "model.json").read_text())
+    manifest["merged"] = [{"file": "style.safetensors", "sha256": "0" * 64, "weight": 0.5}]
+    (model / "model.json").write_text(json.dumps(manifest))
+    assert "merged LoRA   style.safetensors:0.5, SHA-256 000" in darkroom.run("inspect", model).out
     assert "did you mean 'models'" in darkroom.run("list", "model").err
 
 

@@ -75,6 +75,18 @@ TEST_F(ManifestTest, ReadsRectifiedFlowAndAlignYourSteps) {
   EXPECT_GT(levels[2], levels[3]);
 }
 
+TEST_F(ManifestTest, ReadsWhatIsMerged) {
+  const std::string hash(64, 'a');
+  EXPECT_EQ(fault_after([&](json& j) {
+              j["merged"] = {{{"file", "style.safetensors"}, {"sha256", hash}, {"weight", 0.5}}};
+            }),
+            "");
+  const Manifest::MergedLora merged = read_manifest(folder_.path()).merged.at(0);
+  EXPECT_EQ(merged.file, "style.safetensors");  // which need not be there
+  EXPECT_EQ(merged.sha256, hash);
+  EXPECT_EQ(merged.weight, 0.5);
+}
+
 TEST_F(ManifestTest, NamesTheKeyAtFault) {
   struct Case {
     std::function<void(json&)> change;
@@ -96,6 +108,10 @@ TEST_F(ManifestTest, NamesTheKeyAtFault) {
        },
        "beta_start is no key"},
       {[](json& j) { j["colour"] = 1; }, "colour is no key"},
+      {[](json& j) {
+         j["merged"] = {{{"file", "x"}, {"sha256", "12"}}};
+       },
+       "merged[0].sha256 is no SHA-256"},
       {[](json& j) { j["networks"]["unet"]["typo"] = 1; }, "networks.unet.typo is no key"},
       {[](json& j) { j["networks"]["unet"]["file"] = "other.pt"; }, "networks.unet.file names 'other.pt'"},
       {[](json& j) { j["networks"]["unet"]["file"] = "../unet.pt"; }, "networks.unet.file is '../unet.pt'"},

@@ -15,6 +15,11 @@ namespace darkroom {
 
 /// model.json, read and checked. The README documents the keys; every member here is one of them.
 struct Manifest {
+  struct MergedLora {
+    std::string file;  ///< its name, for the reader: it is not in the folder
+    std::string sha256;
+    double weight = 1;
+  };
   struct Network {
     std::string file;
     std::string sha256;
@@ -71,6 +76,7 @@ struct Manifest {
   std::filesystem::path folder;
   int64_t format = 1;
   std::string name, license, summary;
+  std::vector<MergedLora> merged;  ///< LoRA files that the exporter put into the weights
   std::map<std::string, Network> networks;
   std::map<std::string, Tokenizer> tokenizers;
   std::vector<Conditioning> conditioning;
