@@ -50,6 +50,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "what a file holds, where its tensors do not tell: sd2 or sd2-v, the turbo kinds; of a folder, whose defaults"))
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[:WEIGHT]", help=(
         "a LoRA to merge into the weights; may be given several times"))
+    parser.add_argument("--controlnet-ready", action="store_true", help=(
+        "give the U-Net inputs for what a ControlNet adds; without one, pictures stay as they are"))
     parser.add_argument("--vae", type=Path, help="the autoencoder to take instead: a diffusers folder or a file")
     defaults = parser.add_argument_group("what darkroom does where its user says nothing (default: as diffusers)")
     defaults.add_argument("--width", type=int)
@@ -135,7 +137,7 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
         "output": manifest.output_entry(pipeline, factor),
         "defaults": defaults,
     }
-    for network in networks_of(pipeline):
+    for network in networks_of(pipeline, options.controlnet_ready):
         size = (defaults["height"], defaults["width"])
         entry = export_network(network, source, options.precision, size, folder / f"{network.name}.pt")
         model["networks"][network.name] = entry

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, CLIPTextModel, CLIPTextModelWithProjection
 
+from .residuals import residual_arguments
+
 
 def adapt(module: nn.Module, adapter: type[nn.Module], **settings) -> nn.Module:
     """The same module with the adapter's methods: a wrapper would put a prefix before every parameter's name."""
@@ -84,7 +86,8 @@ class ProjectedTextEncoder(CLIPTextModelWithProjection):
 class Denoiser(UNet2DConditionModel):
     """sample (B, channels, rows, columns), timestep (B) float32, context (B, tokens, channels) and what else `roles`
     names -> prediction. Further roles: mask and masked_latents, joined to the sample's channels; pooled (B, channels)
-    and time_ids (B, count); guidance (B, 1), the scale above 1 of a U-Net that was distilled from a guided one."""
+    and time_ids (B, count); guidance (B, 1), the scale above 1 of a U-Net that was distilled from a guided one;
+    those of residuals.py."""
 
     roles: list[str]
 
@@ -112,7 +115,7 @@ class Denoiser(UNet2DConditionModel):
             condition = guidance_embedding(given["guidance"].flatten(), sample, self.config.time_cond_proj_dim)
         added = {role: given[role] for role in ("pooled", "time_ids") if role in given}
         return super().forward(sample, given["timestep"], given["context"], timestep_cond=condition,
-                               added_cond_kwargs=added, return_dict=False)[0]
+                               added_cond_kwargs=added, return_dict=False, **residual_arguments(given))[0]
 
 
 # The embeddings below are scripted, not traced: a trace would keep the device of arange and the dtype it was traced with.

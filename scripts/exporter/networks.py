@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from .adapters import Decoder, Denoiser, ProjectedTextEncoder, TextEncoder, adapt
+from .residuals import example_residuals, residual_arguments, residual_roles
 
 # Of each picture: what diffusers feeds to SDXL's U-Net, and to its refiner's, in their order.
 SIZES_AND_CROP = ["original_height", "original_width", "crop_top", "crop_left"]
@@ -36,9 +37,9 @@ class Network:
         return [name for name in module.state_dict() if name not in buffers and name.startswith(self.part)]
 
 
-def networks_of(pipeline: DiffusionPipeline) -> list[Network]:
+def networks_of(pipeline: DiffusionPipeline, controlnet_ready: bool = False) -> list[Network]:
     """Throws ValueError where the pipeline's parts do not fit together or are of a kind that is not known here."""
-    return [*text_encoders(pipeline), denoiser(pipeline), decoder(pipeline)]
+    return [*text_encoders(pipeline), denoiser(pipeline, controlnet_ready), decoder(pipeline)]
 
 
 def text_components(pipeline: DiffusionPipeline) -> list[str]:
@@ -88,7 +89,7 @@ def example_ids(config: CLIPTextConfig, batch: int, rows: int, columns: int) -> 
     return (ids,)
 
 
-def denoiser(pipeline: DiffusionPipeline) -> Network:
+def denoiser(pipeline: DiffusionPipeline, controlnet_ready: bool = False) -> Network:
     unet, latent_channels = pipeline.unet.config, pipeline.vae.config.latent_channels
     refuse_unknown(unet)
     context = sum(getattr(pipeline, name).config.hidden_size for name in text_components(pipeline))
@@ -107,7 +108,8 @@ def denoiser(pipeline: DiffusionPipeline) -> Network:
     elif unet.in_channels != latent_channels:
         raise ValueError(f"the U-Net takes {unet.in_channels} channels; known are {latent_channels}, as the "
                          f"autoencoder's latents have, and {2 * latent_channels + 1} for inpainting")
-    roles = [*pictures, *shapes]
+    residuals = residual_roles(unet) if controlnet_ready else []
+    roles = [*pictures, *shapes, *residuals]
 
     def example(batch: int, rows: int, columns: int) -> tuple[Tensor, ...]:
         given = {role: torch.randn(batch, channels, rows, columns) for role, channels in pictures.items()}
@@ -117,6 +119,8 @@ def denoiser(pipeline: DiffusionPipeline) -> Network:
             given["time_ids"] = torch.randint(0, 129, given["time_ids"].shape) * 8.0
         if "guidance" in given:
             given["guidance"] = 6.5 * torch.rand(batch, 1)
+        if controlnet_ready:
+            given |= example_residuals(unet, batch, rows, columns)
         return tuple(given[role] for role in roles)
 
     def original(module: UNet2DConditionModel, *inputs: Tensor) -> tuple[Tensor]:
@@ -125,8 +129,10 @@ def denoiser(pipeline: DiffusionPipeline) -> Network:
         if "guidance" in given:
             condition = pipeline.get_guidance_scale_embedding(given["guidance"].flatten(), unet.time_cond_proj_dim)
         added = {"text_embeds": given["pooled"], "time_ids": given["time_ids"]} if "pooled" in given else None
+        # The U-Net alone where they are zeros: that these stand for none is checked so.
+        heard = residual_arguments(given) if any(given[role].any() for role in residuals) else {}
         return module(torch.cat([given[role] for role in pictures], dim=1), given["timestep"], given["context"],
-                      timestep_cond=condition, added_cond_kwargs=added, return_dict=False)
+                      timestep_cond=condition, added_cond_kwargs=added, return_dict=False, **heard)
 
     return Network("unet", "unet", roles, ["prediction"], partial(adapt, adapter=Denoiser, roles=roles), original, example)
 

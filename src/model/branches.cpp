@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "darkroom/model/manifest.h"
+
 namespace darkroom {
 
 namespace {
@@ -45,6 +47,8 @@ at::Tensor run(Network& denoiser, const at::Tensor& x, const Level& level,
   Tensors batch = stack(inputs);
   batch["sample"] = x;
   batch["timestep"] = at::full({x.size(0)}, level.timestep, at::kFloat);
+  for (const std::string& role : denoiser.spec().inputs)
+    if (is_residual(role)) batch[role] = at::zeros({1, 1, 1, 1}, x.options());
   return denoiser.run(batch).at(denoiser.spec().outputs.front());
 }
 

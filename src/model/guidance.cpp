@@ -64,6 +64,13 @@ std::vector<std::string> conditioning_of(const Manifest& manifest) {
   return parts;
 }
 
+/// Its inputs but for those of a ControlNet.
+std::vector<std::string> told(const Manifest::Network& denoiser) {
+  std::vector<std::string> roles = denoiser.inputs;
+  std::erase_if(roles, is_residual);
+  return roles;
+}
+
 }  // namespace
 
 bool is_guided(const Settings& settings) {
@@ -137,7 +144,7 @@ void check_weaker(const Manifest& manifest, const Manifest& weaker) {
   need(other.prediction == stage.prediction && other.variance == stage.variance,
        "it predicts something else");
   need(same_levels(other, stage), "it was trained on another noise schedule");
-  need(weaker.networks.at(other.denoiser).inputs == manifest.networks.at(stage.denoiser).inputs,
+  need(told(weaker.networks.at(other.denoiser)) == told(manifest.networks.at(stage.denoiser)),
        "its denoiser takes other inputs");
   need(conditioning_of(weaker) == conditioning_of(manifest), "its text encoder is another");
 }

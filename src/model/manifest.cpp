@@ -153,7 +153,7 @@ Manifest::Stage read_stage(JsonReader& reader, const Manifest& manifest) {
   for (const std::string& role : denoiser.inputs) {
     const bool conditioned =
         std::ranges::any_of(manifest.conditioning, [&](const auto& c) { return c.role == role; });
-    if (role != "sample" && role != "timestep" && !conditioned)
+    if (role != "sample" && role != "timestep" && !is_residual(role) && !conditioned)
       reader.fail("denoiser", "needs the input '" + role + "', which no conditioning feeds");
   }
   if (denoiser.outputs.size() != 1) reader.fail("denoiser", "has several outputs; one is needed");
@@ -226,6 +226,8 @@ json parse(const fs::path& file) {
 }
 
 }  // namespace
+
+bool is_residual(std::string_view role) { return role.starts_with("residual_"); }
 
 Manifest read_manifest(const fs::path& folder) {
   const fs::path file = folder / "model.json";

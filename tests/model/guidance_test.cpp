@@ -145,6 +145,7 @@ TEST(WeakerModel, ThatDoesNotFitIsRefusedWithTheReason) {
     }
   };
   EXPECT_EQ(fault([](Manifest&) {}), "");
+  EXPECT_EQ(fault([](Manifest& m) { m.networks["unet"].inputs.push_back("residual_0"); }), "");
   const std::vector<std::pair<std::function<void(Manifest&)>, std::string>> cases = {
       {[](Manifest& m) { m.stages[0].state[0] = "8"; }, "latents have another shape"},
       {[](Manifest& m) { m.output.factor = 4; }, "latents have another shape"},

@@ -87,6 +87,14 @@ TEST_F(ManifestTest, ReadsWhatIsMerged) {
   EXPECT_EQ(merged.weight, 0.5);
 }
 
+TEST_F(ManifestTest, KnowsInputsForAControlNet) {
+  EXPECT_EQ(fault_after([](json& j) {
+              for (const char* role : {"residual_0", "residual_mid"})
+                j["networks"]["unet"]["inputs"].push_back(role);
+            }),
+            "");
+}
+
 TEST_F(ManifestTest, NamesTheKeyAtFault) {
   struct Case {
     std::function<void(json&)> change;

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "darkroom/diffusion/flow.h"
@@ -92,6 +93,10 @@ struct Manifest {
 /// type or value, or a file it names that is not there. Hashes are checked later, just before a file is
 /// loaded.
 Manifest read_manifest(const std::filesystem::path& folder);
+
+/// Whether an input takes what a ControlNet adds: "residual_0", ..., "residual_mid". Without one it gets
+/// zeros of the shape (1, 1, 1, 1).
+bool is_residual(std::string_view role);
 
 /// Compares every file the manifest names with its SHA-256. Loading TorchScript runs code from the file, so
 /// this comes first. Throws ModelError naming the file and both hashes.
