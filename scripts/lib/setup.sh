@@ -13,7 +13,7 @@ torch_version=2.11.0
 cpu_wheels=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 
 build_packages=(g++ cmake ninja-build ccache pkg-config python3-venv libcli11-dev nlohmann-json3-dev libstb-dev
-                libsentencepiece-dev libdeflate-dev libutf8proc-dev nettle-dev)
+                libsentencepiece-dev libdeflate-dev libutf8proc-dev libjemalloc-dev nettle-dev)
 test_packages=(libgtest-dev clang-format)
 
 say() { echo "set-up: $*" >&2; }
