@@ -166,6 +166,7 @@ def export_network(network: Network, source: Source, precision: str, size: tuple
     save_traced(network, module, down_factor, precision, file)
     parameters = sum(module.get_parameter(name).numel() for name in check.names)
     del module  # a large network fits in memory once
+    checks.release_memory()
     say(f"{file.name}: checking")
     precisions = check.run(file, halves)
     per_pixel = 0.0

@@ -1,11 +1,15 @@
 """Compares an exported file with the original, and measures the memory one run needs."""
 
+import ctypes
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from .networks import Network
 
@@ -15,6 +19,9 @@ FP32_TOLERANCE = 1e-5  # max|d| / max(1, max|x|)
 # float32 and a few per mille, a baked float32 constant fails or is far off.
 HALF_TOLERANCES = {"bf16": 0.1, "fp16": 0.02}
 SMALL_CASES = 3  # that do for what half precision can do wrong: a CPU is slow at it
+# The operations that take the time. At float16 a CPU does a convolution a hundred times slower than at float32.
+PRODUCTS = {torch.ops.aten._convolution.default, torch.ops.aten.convolution.default, torch.ops.aten.addmm.default,
+            torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
 PICTURES = [(72, 64), (65, 67)]  # latents of common size
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -46,6 +53,7 @@ class Check:
         passed = ["fp32"]
         for precision in halves:
             exported = None  # before the next is loaded
+            release_memory()
             exported = load(file, HALVES[precision])
             if precision == "fp16" and not is_finite(call(self.network, exported, self.inputs[0])):
                 continue
@@ -68,6 +76,24 @@ class Check:
                                      f"the original (allowed: {tolerance})")
 
 
+class RoundedProducts(TorchDispatchMode):
+    """Computes the float16 products at float32 and rounds them to float16, as a GPU does."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        operands = [x for x in args if isinstance(x, Tensor)]
+        if function not in PRODUCTS or any(x.dtype != torch.float16 for x in operands):  # mixed ones are to fail
+            return function(*args, **kwargs)
+        args, kwargs = tree_map_only(Tensor, Tensor.float, (args, kwargs))
+        return function(*args, **kwargs).half()
+
+
+def release_memory() -> None:
+    """Of what is not used any more: C's library keeps freed tensors, and references in circles do so for a while."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
 def load(file: Path, dtype: torch.dtype) -> torch.jit.ScriptModule:
     return torch.jit.load(str(file)).to(dtype)
 
@@ -78,7 +104,7 @@ def call(network: Network, exported: torch.jit.ScriptModule, inputs: tuple) -> t
     dtype = next(exported.parameters()).dtype
     given = [x if role == "timestep" or not x.is_floating_point() else x.to(dtype)
              for role, x in zip(network.inputs, inputs, strict=True)]
-    with torch.no_grad(), torch.jit.optimized_execution(False):
+    with torch.no_grad(), torch.jit.optimized_execution(False), RoundedProducts():
         output = exported(*given)
     return output if isinstance(output, tuple) else (output,)
 

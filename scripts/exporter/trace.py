@@ -1,5 +1,6 @@
 """Turns a network into a TorchScript file that holds no size, batch, device or dtype."""
 
+import ctypes
 import os
 import tempfile
 import warnings
@@ -13,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from .networks import Network
 
+KEEP_SIZE, PUNCH_HOLE = 1, 2  # of fallocate(2)
 BLOCK = 1 << 24  # bytes of a record at a time
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -47,20 +49,20 @@ def save_traced(network: Network, module: nn.Module, factor: int, precision: str
 
 
 def reserve(file: Path, size: int) -> None:
-    """Throws OSError where there is no room for two files of that size. libtorch's writer would end the program."""
+    """Throws OSError where there is no room for a file of that size. libtorch's writer would end the program."""
     with tempfile.TemporaryFile(dir=file.parent) as room:
         os.posix_fallocate(room.fileno(), 0, size)
-        with tempfile.TemporaryFile(dir=file.parent) as more:
-            os.posix_fallocate(more.fileno(), 0, size)
 
 
 def repack(file: Path) -> None:
     """libtorch stores where each operation came from: larger than the code itself, with this machine's paths. With
     that, and the identity computed over it, gone, the same weights give the same file. Weights that are mostly zeros,
-    such as embeddings of words never trained on, are compressed; libtorch reads both kinds of record."""
+    such as embeddings of words never trained on, are compressed; libtorch reads both kinds of record. What has been copied
+    is given back to the disk at once, so that both files need the room of one."""
     lean = file.with_suffix(".lean")
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(lean, "w") as new:
+    with file.open("r+b") as stream, zipfile.ZipFile(stream) as old, zipfile.ZipFile(lean, "w") as new:
         for record in old.infolist():
+            give_back(stream.fileno(), record.header_offset)
             if not record.filename.endswith((".debug_pkl", "/.data/serialization_id")):
                 entry = zipfile.ZipInfo(record.filename)
                 entry.compress_type = record.compress_type
@@ -73,3 +75,9 @@ def repack(file: Path) -> None:
                             target.write(block)
                             block = source.read(BLOCK)
     lean.replace(file)
+
+
+def give_back(file: int, end: int) -> None:
+    """The disk's blocks before `end`. A file system that cannot do so keeps them."""
+    if end > 0:
+        ctypes.CDLL(None).fallocate(file, KEEP_SIZE | PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(end))
