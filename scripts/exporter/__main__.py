@@ -1,22 +1,25 @@
-"""Command line of the exporter: everything is written to a temporary folder that is renamed at the end."""
+"""Command line of the exporter."""
 
 import argparse
 import json
 import shutil
 import sys
-import tempfile
+import traceback
 import warnings
 from functools import partial
 from pathlib import Path
 
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
+from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from . import checks, manifest
 from .folder import read_folder, read_vae
 from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
+from .output import stop_as_by_keyboard, whole_folder
 from .single_file import families, read_single_file, read_vae_file
 from .source import Part, Source, shortened
 from .tokenizer import tokenizer_entry, write_merges
@@ -25,13 +28,23 @@ from .trace import PRECISIONS, save_traced
 MEASURED_LATENTS = 64  # rows and columns: more would take minutes, and memory grows as they do
 
 
-def main() -> int:
-    options = parse()
+def main(words: list[str] | None = None) -> int:
+    """The exit code: 0, 1 with a line that says why, 130 after a Ctrl-C or another request to stop."""
+    options = parse(words)
+    stop_as_by_keyboard()
     try:
         export(options)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"export: {options.source}: {error}", file=sys.stderr)
+        say(f"{options.source}: {' '.join(str(error).split())}")
         return 1
+    except Exception as error:  # of a value that nobody thought of
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
+        say(f"{options.source}: cannot be exported: {type(error).__name__} in {place}: {' '.join(str(error).split())}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; nothing is left of it")
+        return 130
     return 0
 
 
@@ -69,14 +82,8 @@ def export(options: argparse.Namespace) -> None:
     quieten_libraries()
     source = read(options)
     source.loras = [read_lora(word, source) for word in options.lora]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
-    try:
-        write_model(options, source, partial)
-        partial.chmod(0o755)
-        partial.rename(options.output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(options.output) as folder:
+        write_model(options, source, folder)
 
 
 def read(options: argparse.Namespace) -> Source:
@@ -118,6 +125,8 @@ def quieten_libraries() -> None:
 def write_model(options: argparse.Namespace, source: Source, folder: Path) -> None:
     torch.manual_seed(0)
     pipeline = source.pipeline
+    networks = networks_of(pipeline, options.controlnet_ready)
+    refuse_full_disk(networks, pipeline, options.precision, folder)
     factor = pipeline.vae_scale_factor
     defaults = manifest.defaults_entry(pipeline, factor)
     if options.family:
@@ -137,7 +146,7 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
         "output": manifest.output_entry(pipeline, factor),
         "defaults": defaults,
     }
-    for network in networks_of(pipeline, options.controlnet_ready):
+    for network in networks:
         size = (defaults["height"], defaults["width"])
         entry = export_network(network, source, options.precision, size, folder / f"{network.name}.pt")
         model["networks"][network.name] = entry
@@ -149,17 +158,35 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
     (folder / "model.json").write_text(json.dumps(model, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def refuse_full_disk(networks: list[Network], pipeline: DiffusionPipeline, precision: str, folder: Path) -> None:
+    """Before the work, where its outcome is too much for the disk."""
+    needed, free = 0, shutil.disk_usage(folder).free
+    for network in networks:
+        module = getattr(pipeline, network.component)
+        count = sum(module.get_parameter(name).numel() for name in network.parameter_names(module))
+        needed += count * PRECISIONS[stored_precision(network, pipeline, precision)].itemsize
+    if needed > free:
+        raise OSError(f"writing it takes {needed / 1e9:.1f} GB in {folder.parent}, where {free / 1e9:.1f} GB are free")
+
+
+def stored_precision(network: Network, pipeline: DiffusionPipeline, precision: str) -> str:
+    return "fp32" if precision == "fp16" and overflows(network, pipeline) else precision
+
+
+def overflows(network: Network, pipeline: DiffusionPipeline) -> bool:
+    """At fp16, as its own configuration says; of others the check finds it out."""
+    return bool(network.component == "vae" and is_xl(pipeline) and pipeline.vae.config.force_upcast)
+
+
 def export_network(network: Network, source: Source, precision: str, size: tuple[int, int], file: Path) -> dict:
     """Writes and checks the file; returns the network's entry in model.json. `size` is the pictures' height and
     width, for the memory they need."""
     pipeline = source.pipeline
-    # By its own configuration; others are found out by the check.
-    overflows = network.component == "vae" and is_xl(pipeline) and pipeline.vae.config.force_upcast
-    halves = [half for half in checks.HALVES if not (overflows and half == "fp16")]
-    if overflows and precision == "fp16":
-        precision = "fp32"
+    halves = [half for half in checks.HALVES if not (half == "fp16" and overflows(network, pipeline))]
+    precision = stored_precision(network, pipeline, precision)
     say(f"{file.name}: loading")
     module = source.load(network.component, PRECISIONS[precision])
+    refuse_broken_weights(network, module, precision)
     down_factor = 2 ** (len(pipeline.unet.config.block_out_channels) - 1)
     check = checks.Check(network, module, down_factor)
     say(f"{file.name}: tracing")
@@ -176,6 +203,14 @@ def export_network(network: Network, source: Source, precision: str, size: tuple
         peak = checks.peak_bytes(network, file, network.example(1, rows, columns))
         per_pixel = round(peak / (rows * columns * factor**2), 1)
     return manifest.network_entry(network, file, precision, precisions, parameters, per_pixel)
+
+
+def refuse_broken_weights(network: Network, module: nn.Module, precision: str) -> None:
+    broken = [name for name in network.parameter_names(module) if not module.get_parameter(name).isfinite().all()]
+    if broken:
+        hint = "; --precision fp32 or bf16 reaches further" if precision == "fp16" else ""
+        raise ValueError(f"{network.component}: {len(broken)} tensors hold NaN or infinity at {precision}{hint}: "
+                         f"{shortened(broken)}")
 
 
 def write_tokenizers(pipeline, folder: Path) -> dict:

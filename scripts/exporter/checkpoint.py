@@ -22,15 +22,12 @@ class Checkpoint:
 
     def __init__(self, file: Path):
         """Throws ValueError where the file is neither, or damaged."""
-        with file.open("rb") as stream:
-            start = stream.read(200)
         self.metadata: dict[str, str] = {}
-        # A .safetensors file begins with the length of the JSON that follows, which may look like a pickle's mark.
-        if start[8:9] != b"{" and (zipfile.is_zipfile(file) or start[:1] == b"\x80"):
+        if is_pickle(file):
             self.tensors = read_pickle(file)
             self.shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
         else:
-            refuse_other_files(start)
+            refuse_other_files(start_of(file))
             self.tensors = None
             self.open_safetensors(file)
         if not self.shapes:
@@ -46,6 +43,17 @@ class Checkpoint:
 
     def __getitem__(self, name: str) -> Tensor:
         return self.file.get_tensor(name) if self.tensors is None else self.tensors[name]
+
+
+def start_of(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(200)
+
+
+def is_pickle(file: Path) -> bool:
+    """A .safetensors file begins with the length of the JSON that follows, which may look like a pickle's mark."""
+    start = start_of(file)
+    return start[8:9] != b"{" and (zipfile.is_zipfile(file) or start[:1] == b"\x80")
 
 
 def refuse_other_files(start: bytes) -> None:

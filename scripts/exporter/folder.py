@@ -14,7 +14,8 @@ from diffusers import AutoencoderKL, AutoencoderTiny, SchedulerMixin, UNet2DCond
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from .source import UNUSED, Part, Source, refuse_gaps
+from .checkpoint import Checkpoint, is_pickle
+from .source import UNUSED, Part, Source, refuse_gaps, telling_where
 
 NETWORKS = {
     "unet": [UNet2DConditionModel], "vae": [AutoencoderKL, AutoencoderTiny],
@@ -22,13 +23,19 @@ NETWORKS = {
 }
 SCALING_FACTOR, SCALING_FACTOR_XL = 0.18215, 0.13025  # of latents, where an AutoencoderTiny's own is 1
 TOKENIZERS = ("tokenizer", "tokenizer_2")
+SHARD = r"(-\d{5}-of-\d{5})?"
+WEIGHTS = re.compile(rf"(diffusion_pytorch_model|pytorch_model|model){SHARD}(\.fp16)?{SHARD}\.(safetensors|bin)")
 
 
 def read_folder(folder: Path, vae: Callable[[float], Part] | None = None) -> Source:
-    """`vae` makes what replaces the folder's own, of a scaling factor. Throws ValueError for parts that are missing, damaged or of an unknown kind."""
+    """`vae` makes what replaces the folder's own, of a scaling factor. Throws ValueError for parts that are missing,
+    damaged or of an unknown kind."""
+    if not (folder / "model_index.json").is_file():
+        raise ValueError(f"is no diffusers pipeline: {what_lies_in(folder)}")
     index = read_json(folder / "model_index.json")
     kinds = {name: find_class(name, *kind) for name, kind in index.items()
-             if isinstance(kind, list) and kind[0] is not None and name not in UNUSED}
+             if isinstance(kind, list) and len(kind) == 2 and all(isinstance(word, str) for word in kind)
+             and name not in UNUSED}
     missing = {"unet", "vae", "scheduler"} - kinds.keys()
     if missing:
         raise ValueError(f"model_index.json: the pipeline has no {', '.join(sorted(missing))}")
@@ -38,8 +45,7 @@ def read_folder(folder: Path, vae: Callable[[float], Part] | None = None) -> Sou
     if vae:
         own = parts["vae"].config.get("scaling_factor", SCALING_FACTOR) if parts["vae"].kind is AutoencoderKL else None
         parts["vae"] = vae(own or (SCALING_FACTOR_XL if "text_encoder_2" in parts else SCALING_FACTOR))
-    others = {name: kind.from_pretrained(folder / name, local_files_only=True)
-              for name, kind in kinds.items() if name not in NETWORKS}
+    others = {name: configured(folder / name, kind) for name, kind in kinds.items() if name not in NETWORKS}
     settings = {key: value for key, value in index.items() if not isinstance(value, list)}
     return Source(index.get("_class_name"), settings, parts, others, license_of(folder), sorted(folder.glob("LICENSE*")))
 
@@ -68,25 +74,71 @@ def read_vae(folder: Path) -> Part:
     return part_in(folder, find_class("vae", "diffusers", name))
 
 
+def what_lies_in(folder: Path) -> str:
+    if (folder / "config.json").is_file():
+        return f"it holds one network, {read_json(folder / 'config.json').get('_class_name')}, and no model_index.json"
+    files = sorted(file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".ckpt"))
+    return "it holds no model_index.json" + (f"; to export a file, name it: {folder / files[0]}" if files else "")
+
+
+def configured(folder: Path, kind: type):
+    """A tokenizer or a scheduler."""
+    if not folder.is_dir():  # the library would look for it on the network
+        raise ValueError(f"{folder.name} is missing")
+    with telling_where(folder.name):
+        return kind.from_pretrained(folder, local_files_only=True)
+
+
 def part_in(folder: Path, kind: type) -> Part:
-    return Part(kind, read_json(folder / "config.json"), partial(load, folder, kind))
+    config = read_json(folder / "config.json")
+    check_weights(folder)
+    return Part(kind, config, partial(load, folder, kind))
 
 
 def load(folder: Path, kind: type, precision: torch.dtype) -> nn.Module:
     # Of weights that are not .safetensors, both libraries take tensors alone and run no code (weights_only).
     dtype = "dtype" if issubclass(kind, transformers.PreTrainedModel) else "torch_dtype"
-    module, found = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True,
-                                         ignore_mismatched_sizes=True, variant=variant_in(folder), **{dtype: precision})
+    with telling_where(folder.name):
+        module, found = kind.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True,
+            variant=variant_in(folder), **{dtype: precision})
     refuse_gaps(folder.name, found["missing_keys"], found["mismatched_keys"])
     return module
 
 
+def check_weights(folder: Path) -> None:
+    """That the files which load() would read are there and whole: the libraries find out late and tell at length."""
+    files = [file for file in weights_in(folder) if is_half(file) == bool(variant_in(folder))]
+    files = [file for file in files if file.suffix == ".safetensors"] or files
+    if not files:
+        raise ValueError(f"{folder.name} holds no weights: no .safetensors file and no .bin")
+    for index in folder.glob(f"*{files[0].suffix}.index*.json"):
+        shards = set(read_json(index).get("weight_map", {}).values())
+        missing = sorted(shards - {file.name for file in files})
+        if missing and is_half(index) == is_half(files[0]):
+            raise ValueError(f"{folder.name}/{missing[0]} is missing, which {index.name} names")
+    for file in files:
+        try:
+            if file.suffix == ".safetensors" and is_pickle(file):
+                raise ValueError("is a .bin or .ckpt file by another name")
+            Checkpoint(file)
+        except ValueError as error:
+            raise ValueError(f"{folder.name}/{file.name} {error}") from None
+
+
 def variant_in(folder: Path) -> str | None:
     """diffusers lets a folder have only files such as diffusion_pytorch_model.fp16.safetensors."""
-    weights = [file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin")]
-    if weights and all(".fp16." in name for name in weights):
-        return "fp16"
-    return None
+    weights = weights_in(folder)
+    return "fp16" if weights and all(is_half(file) for file in weights) else None
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """What the libraries know; others lie there for other programs."""
+    return sorted(file for file in folder.iterdir() if WEIGHTS.fullmatch(file.name))
+
+
+def is_half(file: Path) -> bool:
+    return ".fp16" in file.name
 
 
 def license_of(folder: Path) -> str | None:

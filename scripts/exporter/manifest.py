@@ -40,6 +40,9 @@ def conditioning_entries(pipeline: DiffusionPipeline) -> list[dict]:
 def stage_entry(pipeline: DiffusionPipeline, factor: int) -> dict:
     """The diffusion stage. Pipelines' constructors rewrite parts of the scheduler's configuration (steps_offset,
     clip_sample): what it holds now is what diffusers computes with."""
+    if not hasattr(pipeline.scheduler, "alphas_cumprod"):
+        raise ValueError(f"scheduler: {type(pipeline.scheduler).__name__} has other noise levels than those that betas "
+                         "make, which the exporter has no words for")
     return {"kind": "diffusion", "denoiser": "unet",
             "state": [str(pipeline.vae.config.latent_channels), f"h/{factor}", f"w/{factor}"],
             **walk_entry(pipeline.scheduler.config)}
@@ -53,6 +56,8 @@ def output_entry(pipeline: DiffusionPipeline, factor: int) -> dict:
 def defaults_entry(pipeline: DiffusionPipeline, factor: int) -> dict:
     """The checkpoint's own size, sampler and spacing; the other values are those of the pipeline's call."""
     size = pipeline.unet.config.sample_size
+    if not isinstance(size, int | list | tuple):
+        raise ValueError(f"unet/config.json: sample_size: {size!r} is no size")
     height, width = (size, size) if isinstance(size, int) else size
     call = inspect.signature(pipeline.__call__).parameters
     defaults = {"width": width * factor, "height": height * factor, "steps": call["num_inference_steps"].default,

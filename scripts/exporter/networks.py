@@ -55,6 +55,8 @@ def text_encoders(pipeline: DiffusionPipeline) -> list[Network]:
     networks = []
     for component in text_components(pipeline):
         module, (name, _, tokenizer) = getattr(pipeline, component), TEXT_ENCODERS[component]
+        if getattr(pipeline, tokenizer) is None:
+            raise ValueError(f"model_index.json: the pipeline has no {tokenizer}")
         if len(getattr(pipeline, tokenizer)) > module.config.vocab_size:
             raise ValueError(f"{tokenizer}: has {len(getattr(pipeline, tokenizer))} tokens, but {component} knows "
                              f"{module.config.vocab_size}")

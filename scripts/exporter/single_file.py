@@ -193,6 +193,9 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], precision: torch.dtype) 
         tensors = {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("position_ids")}
     kind = type(module).__name__
+    whole = sorted(name for name, tensor in tensors.items() if not tensor.is_floating_point())
+    if whole:
+        raise ValueError(f"{kind}: {len(whole)} tensors hold no floating-point numbers: {shortened(whole)}")
     refuse_gaps(kind, wanted.keys() - tensors.keys(), [
         (name, tensors[name].shape, wanted[name].shape) for name in wanted.keys() & tensors.keys()
         if tensors[name].shape != wanted[name].shape])

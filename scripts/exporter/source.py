@@ -1,7 +1,8 @@
 """What an export starts from: a pipeline whose networks are loaded one at a time."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Source:
         self.license = license
         self.license_files = license_files
         self.loras = []  # merged into what is loaded
-        self.pipeline = assemble(pipeline, settings, {name: part.empty() for name, part in parts.items()} | others)
+        self.pipeline = assemble(pipeline, settings, {name: empty(name, part) for name, part in parts.items()} | others)
 
     def load(self, name: str, precision: torch.dtype) -> nn.Module:
         """The network at float32, its weights rounded to `precision`, so that checks see the weights that are stored."""
@@ -53,6 +54,21 @@ class Source:
         for lora in loras:
             module = lora.merge(name, module)
         return module.to(precision).to(torch.float32)
+
+
+def empty(name: str, part: Part) -> nn.Module:
+    with telling_where(f"{name}: its configuration makes no {part.kind.__name__}"):
+        return part.empty()
+
+
+@contextmanager
+def telling_where(place: str) -> Iterator[None]:
+    """The libraries meet a wrong value with whatever Python makes of it."""
+    try:
+        yield
+    except Exception as error:
+        reason = repr(error) if isinstance(error, KeyError) else next(iter(str(error).splitlines()), repr(error))
+        raise ValueError(f"{place}: {reason}") from error
 
 
 def assemble(name: str, settings: dict, components: dict) -> DiffusionPipeline:

@@ -25,6 +25,12 @@ def folders(tmp_path_factory):
     return save
 
 
+@pytest.fixture
+def folder(folders, tmp_path):
+    """A folder of Stable Diffusion 1 that a test may spoil."""
+    return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
+
+
 @pytest.fixture(scope="session")
 def models(folders, tmp_path_factory):
     """Family -> its exported model folder, at float32."""

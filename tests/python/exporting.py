@@ -1,11 +1,12 @@
 """Exports miniatures, and uses model folders as model.json says."""
 
+import io
 import json
 import os
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
-import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,13 +21,20 @@ def export(source: Path, output: Path, *words: str) -> Path:
     return output
 
 
-def fault(source: Path, *words: str) -> str:
-    """What the exporter says of the source; nothing may be left beside it."""
+def fault(source: Path, *words: str, code: int = 1) -> str:
+    """What the exporter says last, in one line, of a source that it refuses; nothing may be left beside it."""
     before = sorted(source.parent.iterdir())
-    with pytest.raises((ValueError, OSError, RuntimeError)) as error:
-        export(source, source.parent / "out", *words)
+    with redirect_stderr(io.StringIO()) as said:
+        assert exporter.main([str(source), "-o", str(source.parent / "out"), *words]) == code
     assert sorted(source.parent.iterdir()) == before
-    return str(error.value)
+    *progress, last = said.getvalue().splitlines()
+    assert all(line.startswith("export: ") for line in [*progress, last]), said.getvalue()
+    return last
+
+
+def edit(file: Path, **changes) -> None:
+    """Of the JSON in it."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 class Model:

@@ -1,12 +1,9 @@
 """Exports of miniatures of every family, used as model.json says, against what diffusers' pipelines do."""
 
 import json
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
-from exporting import Model, export, fault  # first: it sets the path
+from exporting import Model, edit, export, fault  # first: it sets the path
 from exporter import checks  # isort: skip
 from miniatures import miniature
 from transformers import CLIPTextModel
@@ -14,12 +11,6 @@ from transformers import CLIPTextModel
 WIDTH, HEIGHT = 24, 40  # of pictures; 2 pixels a latent
 PROMPT = "a slice of pizza, on a teal background!"
 EXPORTED = ["sd1", "sd1_inpaint", "sd1_taesd", "lcm", "sd2_v", "sdxl", "pruned_sdxl", "refiner"]
-
-
-@pytest.fixture
-def folder(folders, tmp_path):
-    """A folder of Stable Diffusion 1 that a test may spoil."""
-    return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
 
 
 class Stop(Exception):
@@ -162,10 +153,6 @@ def test_a_decoder_that_overflows_at_fp16_is_not_run_there(folder, tmp_path):
     assert model["license"] == "openrail++" and (tmp_path / "out/LICENSE.md").read_text() == "do no harm"
 
 
-def edit(file: Path, **changes) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
 def test_bad_folders_are_refused(folder):
     (folder / "unet/config.json").rename(folder / "unet/hidden")
     assert "unet/config.json is missing" in fault(folder)
@@ -197,7 +184,7 @@ def test_bad_indices_are_refused(folder):
     index.write_text("{")
     assert "is no valid JSON" in fault(folder)
     index.unlink()
-    assert "model_index.json is missing" in fault(folder)
+    assert "is no diffusers pipeline: it holds no model_index.json" in fault(folder)
 
 
 def test_damaged_weights_are_refused(folder):
