@@ -38,10 +38,10 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
                                const Pipeline::Options& options, size_t prompts) {
   const auto element = static_cast<int64_t>(c10::elementSize(options.precision));
   MemoryEstimate estimate{.runtime = kRuntime};
-  int64_t largest_file = 0;
+  int64_t converted = 0;
   const auto bytes = [&](const Manifest& model, const std::string& name) {
     const Manifest::Network& network = model.networks.at(name);
-    largest_file = std::max(largest_file, network.parameters * bytes_of(network.stored_precision));
+    converted = std::max(converted, network.parameters * (bytes_of(network.stored_precision) - element));
     return network.parameters * element;
   };
   // The networks that are wanted at one time: text encoders and denoiser of each model, and the decoder.
@@ -56,8 +56,8 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
   if (options.weaker) times.front() += bytes(*options.weaker, options.weaker->stages.front().denoiser);
   estimate.weights =
       options.offload == Offload::all ? std::ranges::max(times) : std::reduce(times.begin(), times.end());
-  // While a network is converted, the one just read lies beside it.
-  estimate.weights += largest_file;
+  // A network is read as it is stored, then converted a tensor at a time.
+  estimate.weights += converted;
 
   const double pixels = static_cast<double>(settings.width) * static_cast<double>(settings.height);
   const double scale = pixels * static_cast<double>(element) / 4;
