@@ -36,7 +36,9 @@ std::vector<fs::path> installed_models(const std::vector<fs::path>& search_path)
     std::error_code error;
     std::vector<fs::path> here;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
-      if (fs::exists(entry.path() / "model.json", error)) here.push_back(entry.path());
+      if (!entry.path().filename().string().starts_with('.') &&  // not what an export was killed over
+          fs::exists(entry.path() / "model.json", error))
+        here.push_back(entry.path());
     std::sort(here.begin(), here.end());
     for (const fs::path& model : here)
       if (seen.insert(model.filename()).second) models.push_back(model);

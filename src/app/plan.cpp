@@ -12,6 +12,7 @@
 #include "darkroom/base/file.h"
 #include "darkroom/data/safetensors.h"
 #include "darkroom/nn/device.h"
+#include "model/load.h"
 
 namespace darkroom {
 namespace {
@@ -132,6 +133,18 @@ std::string memory_text(const MemoryEstimate& memory) {
          bytes_text(memory.activations) + ", libtorch " + bytes_text(memory.runtime) + ")";
 }
 
+/// What was asked for, which the denoiser at least must run at; the other networks fall back to fp32 each.
+at::ScalarType precision_of(const Options& options, at::Device device, const Manifest& manifest) {
+  const at::ScalarType precision = find_precision(options.precision, device);
+  const Manifest::Network& denoiser = manifest.networks.at(manifest.stages.front().denoiser);
+  if (may_run_at(denoiser, precision)) return precision;
+  if (options.precision == "auto") return at::kFloat;
+  std::string known;
+  for (const std::string& other : denoiser.precisions) known += (known.empty() ? "" : ", ") + other;
+  throw UsageError("precision '" + options.precision + "': the denoiser of '" + manifest.name +
+                   "' does not run at it (allowed: " + known + ")");
+}
+
 }  // namespace
 
 int64_t Plan::pictures() const {
@@ -143,7 +156,7 @@ int64_t Plan::pictures() const {
 Pipeline::Options pipeline_options(const Options& options, const Manifest& manifest) {
   Pipeline::Options pipeline;
   pipeline.device = find_device(options.device);
-  pipeline.precision = find_precision(options.precision, pipeline.device);
+  pipeline.precision = precision_of(options, pipeline.device, manifest);
   pipeline.offload = find_offload(options.offload);
   if (options.autoguided) {
     pipeline.weaker = read_manifest(find_model(options.autoguidance, model_search_path()));

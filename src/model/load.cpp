@@ -39,14 +39,15 @@ void check_hash(const Manifest& manifest, const std::string& network) {
   check_hash(manifest.folder / described.file, described.sha256);
 }
 
+bool may_run_at(const Manifest::Network& network, at::ScalarType precision) {
+  return network.precisions.empty() || std::ranges::count(network.precisions, precision_name(precision)) > 0;
+}
+
 Network load_network(const Manifest& manifest, const std::string& name, at::Device device,
                      at::ScalarType precision) {
   const Manifest::Network& network = manifest.networks.at(name);
-  const bool allowed =
-      network.precisions.empty() ||
-      std::ranges::find(network.precisions, precision_name(precision)) != network.precisions.end();
   return Network({name, manifest.folder / network.file, network.inputs, network.outputs}, device,
-                 allowed ? precision : at::kFloat);
+                 may_run_at(network, precision) ? precision : at::kFloat);
 }
 
 }  // namespace darkroom

@@ -107,6 +107,18 @@ def test_a_network_that_gives_nan(darkroom):
     assert "NaN" in refusal(darkroom, "nan", code=5)
 
 
+def test_a_precision_the_model_does_not_run_at(darkroom):
+    model = darkroom.copy_model()
+    edit(model, lambda m: m["networks"]["unet"].update(precisions=["fp32", "fp16"]))
+    result = darkroom.make("x", "-m", model, "--precision", "bf16")
+    assert result.code == 2 and darkroom.files() == []
+    assert "precision 'bf16': the denoiser of 'tiny' does not run at it (allowed: fp32, fp16)" in result.err
+    edit(model, lambda m: m["networks"]["unet"].pop("precisions"))
+    edit(model, lambda m: m["networks"]["decoder"].update(precisions=["fp32"]))
+    result = darkroom.make("x", "-m", model, "--precision", "bf16", "-o", "x.png")  # the decoder alone falls back
+    assert result.code == 0, result.err
+
+
 def test_verbose_says_all_that_libtorch_said(darkroom):
     model = darkroom.copy_model()
     edit(model, lambda m: m["stages"][0].update(state=["5", "h/2", "w/2"]))
@@ -118,8 +130,10 @@ def test_verbose_says_all_that_libtorch_said(darkroom):
 def test_a_damaged_model_does_not_hide_the_others(darkroom):
     folder = darkroom.copy_model()
     (folder / "model.json").write_text("{}")
-    shutil.copytree(MODELS / "tiny", darkroom.folder / "sound")
+    for name in ("sound", ".left.export-12345678"):
+        shutil.copytree(MODELS / "tiny", darkroom.folder / name)
     darkroom.environment["DARKROOM_MODELS"] = str(darkroom.folder)
     result = darkroom.run("list", "models")
     assert result.code == 0
+    assert ".left" not in result.out
     assert "unusable" in result.out and "Random weights, epsilon prediction" in result.out

@@ -30,6 +30,7 @@ import pytest
         (["--sampler", "ddpm", "--cfg-pp", "--cfg-scale", "0.6"], "--cfg-pp has no effect on sampler 'ddpm'"),
         (["--sampler", "lcm", "--schedule", "karras"], "--schedule has no effect on sampler 'lcm'"),
         (["--precision", "fp8"], "unknown precision 'fp8'"),
+        (["--precision", "fp16", "--device", "cpu"], "precision 'fp16' needs a CUDA device; on the CPU: fp32 or bf16"),
         (["--device", "cudda"], "unknown device 'cudda'; did you mean 'cuda'?"),
         (["--stepz", "3"], "unknown option '--stepz'; did you mean '--steps'?"),
         (["--steps"], "--steps"),
