@@ -2,7 +2,7 @@
 
 import figures
 from figures import Point
-from program import Case, Outcome, Program, Setting
+from program import Case, Program, Setting
 
 CASES = [
     Case("a cat on a pink background", 1),

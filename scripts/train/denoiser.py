@@ -1,6 +1,5 @@
 """The denoiser: diffusers' UNet2DConditionModel in miniature, trained to predict v, on the bank of latents."""
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
