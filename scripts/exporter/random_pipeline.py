@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from .checks import release_memory
 from .layout import text_config
 from .single_file import families, scheduler
 from .source import Part, Source
@@ -64,6 +65,8 @@ def write_random_pipeline(family: str, folder: Path, stored: torch.dtype = torch
         if name == "unet" and pipeline.scheduler.config.prediction_type == "epsilon":
             follow_the_sample(module)
         module.to(stored).save_pretrained(partial / name)
+        del module
+        release_memory()
     partial.rename(folder)
 
 
