@@ -20,8 +20,9 @@ from .sanity import prove_sane
 from .scheduler import sampler_of
 from .trace import PRECISIONS
 
+# What a CPU does in minutes; and guidance that the latents of a random XL stay sane with.
 RANDOM = {"sd1": {"width": 512, "height": 512, "steps": 4}, "sd2-v": {"width": 256, "height": 256, "steps": 3},
-          "sdxl": {"width": 256, "height": 256, "steps": 2}}  # what a CPU does in minutes
+          "sdxl": {"width": 256, "height": 256, "steps": 2, "cfg_scale": 3.0}}
 
 
 def grid_steps(latents: np.ndarray, count: int) -> np.ndarray:
@@ -95,7 +96,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, help="default: the model's, or less for a random one")
     parser.add_argument("--height", type=int)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--cfg-scale", type=float, default=7.5)
+    parser.add_argument("--cfg-scale", type=float)
     parser.add_argument("--sampler", help="darkroom's name of one that diffusers has too (default: the pipeline's)")
     parser.add_argument("--lora", nargs="+", default=[], metavar="FILE:WEIGHT", help="fused in diffusers; needs peft")
     parser.add_argument("--not-sane", action="store_true", help="leave out the proof that the networks are alive and listen")
@@ -103,9 +104,11 @@ def parse() -> argparse.Namespace:
 
 
 def task_of(given: argparse.Namespace, defaults: dict) -> Task:
-    sizes = {key: getattr(given, key) or defaults[key] for key in ("width", "height", "steps")}
-    return Task([given.prompt] * len(given.seeds), given.seeds, given.negative_prompt, **sizes,
-                guidance=given.cfg_scale, loras=tuple(given.lora))
+    chosen = {key: defaults[key] if getattr(given, key) is None else getattr(given, key)
+              for key in ("width", "height", "steps", "cfg_scale")}
+    guidance = chosen.pop("cfg_scale")
+    return Task([given.prompt] * len(given.seeds), given.seeds, given.negative_prompt, **chosen, guidance=guidance,
+                loras=tuple(given.lora))
 
 
 def main() -> int:
