@@ -5,17 +5,15 @@ import json
 import shutil
 import sys
 import traceback
-import warnings
 from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
 from . import checks, manifest
+from .console import quieten_libraries, say
 from .folder import read_folder, read_vae
 from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
@@ -113,13 +111,6 @@ def read_other_vae(place: Path, scaling_factor: float) -> Part:
         return read_vae_file(place, scaling_factor)
     except (ValueError, OSError) as error:
         raise ValueError(f"--vae {place}: {error}") from None
-
-
-def quieten_libraries() -> None:
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-    warnings.simplefilter("ignore")  # such as diffusers' of the rewriting that manifest.stage_entry tells of
 
 
 def write_model(options: argparse.Namespace, source: Source, folder: Path) -> None:
@@ -227,10 +218,6 @@ def write_tokenizers(pipeline, folder: Path) -> dict:
                 entries[name]["file"] = other["file"]
                 break
     return entries
-
-
-def say(text: str) -> None:
-    print(f"export: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline
 
 from . import measured
 from .checks import release_memory
+from .console import quieten_libraries
 from .folder import read_json
 from .pictures import Record, Task, fuse, scheduler_for, with_darkroom, with_diffusers
 from .random_pipeline import known_families, write_random_pipeline
@@ -53,11 +54,12 @@ def check(source: Path, model: Path, task: Task, sampler: str | None, folder: Pa
     report = report or Report()
     theirs, own_sampler = reference(source, task, sampler, sane, report)
     release_memory()  # a large model fits in memory once
-    schedule = read_json(model / "model.json")["defaults"]["schedule"]
-    ours, used = with_darkroom(model, task, sampler or own_sampler, schedule, folder)
+    made_of = read_json(model / "model.json")
+    ours, used = with_darkroom(model, task, sampler or own_sampler, made_of["defaults"]["schedule"], folder)
+    weights = 4 * sum(network["parameters"] for network in made_of["networks"].values())
     report.note("pictures by diffusers", f"{theirs.seconds:.1f} s")
     report.note("pictures by darkroom", f"{ours.seconds:.1f} s after {used.seconds - ours.seconds:.1f} s of loading, "
-                f"peak {used.peak / 2**30:.2f} GiB")
+                f"peak {used.peak / 2**30:.2f} GiB, weights {weights / 2**30:.2f}")
     compare(theirs, ours, report)
     return report
 
@@ -113,6 +115,7 @@ def task_of(given: argparse.Namespace, defaults: dict) -> Task:
 
 def main() -> int:
     given, report = parse(), Report()
+    quieten_libraries()
     with nullcontext(given.work) if given.work else tempfile.TemporaryDirectory() as work:
         work = Path(work)
         work.mkdir(exist_ok=True)
