@@ -14,6 +14,7 @@ from torch import nn
 
 from . import checks, manifest
 from .console import quieten_libraries, say
+from .embedding import convert_embedding
 from .folder import read_folder, read_vae
 from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
@@ -31,7 +32,10 @@ def main(words: list[str] | None = None) -> int:
     options = parse(words)
     stop_as_by_keyboard()
     try:
-        export(options)
+        if options.embedding:
+            say(f"{options.output}: {convert_embedding(options.source, options.output)}")
+        else:
+            export(options)
     except (OSError, ValueError, RuntimeError) as error:
         say(f"{options.source}: {' '.join(str(error).split())}")
         return 1
@@ -64,6 +68,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--controlnet-ready", action="store_true", help=(
         "give the U-Net inputs for what a ControlNet adds; without one, pictures stay as they are"))
     parser.add_argument("--vae", type=Path, help="the autoencoder to take instead: a diffusers folder or a file")
+    parser.add_argument("--embedding", action="store_true", help=(
+        "SOURCE is a textual inversion embedding, .pt or .bin, and OUTPUT the .safetensors file to make of it"))
     defaults = parser.add_argument_group("what darkroom does where its user says nothing (default: as diffusers)")
     defaults.add_argument("--width", type=int)
     defaults.add_argument("--height", type=int)

@@ -24,7 +24,7 @@ class Checkpoint:
         """Throws ValueError where the file is neither, or damaged."""
         self.metadata: dict[str, str] = {}
         if is_pickle(file):
-            self.tensors = read_pickle(file)
+            self.tensors = tensors_in(read_objects(file))
             self.shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
         else:
             refuse_other_files(start_of(file))
@@ -65,7 +65,8 @@ def refuse_other_files(start: bytes) -> None:
 
 
 class Placeholder:
-    """Stands for an object of whatever class a .ckpt names besides tensors, which is neither imported nor made."""
+    """Stands for an object of whatever class a .ckpt names besides tensors, which is neither imported nor made. It has
+    what the object would have been given as its state."""
 
     def __new__(cls, *_, **__):
         return super().__new__(cls)
@@ -74,12 +75,13 @@ class Placeholder:
         pass
 
     def __setstate__(self, state):
-        pass
+        self.state = state
 
 
-def read_pickle(file: Path) -> dict[str, Tensor]:
+def read_objects(file: Path):
+    """What a pickle holds: tensors, what they lie in, and placeholders."""
     try:
-        return tensors_in(unpickle(file))
+        return unpickle(file)
     except ValueError:
         raise
     except Exception as error:  # of a damaged pickle, anything

@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline
 from . import measured
 from .checks import release_memory
 from .console import quieten_libraries
+from .embedding import add_embeddings
 from .folder import read_json
 from .pictures import Record, Task, fuse, scheduler_for, with_darkroom, with_diffusers
 from .random_pipeline import known_families, write_random_pipeline
@@ -71,6 +72,7 @@ def reference(source: Path, task: Task, sampler: str | None, sane: bool, report:
     if sampler:
         pipeline.scheduler = scheduler_for(pipeline, sampler)
     fuse(pipeline, task.loras)
+    add_embeddings(pipeline, task.embeddings)
     theirs = with_diffusers(pipeline, task)
     if sane:
         prove_sane(pipeline, task, theirs, report)
@@ -101,6 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cfg-scale", type=float)
     parser.add_argument("--sampler", help="darkroom's name of one that diffusers has too (default: the pipeline's)")
     parser.add_argument("--lora", nargs="+", default=[], metavar="FILE:WEIGHT", help="fused in diffusers; needs peft")
+    parser.add_argument("--embedding", nargs="+", default=[], metavar="[NAME=]FILE", help="textual inversions (.safetensors)")
     parser.add_argument("--not-sane", action="store_true", help="leave out the proof that the networks are alive and listen")
     return parser.parse_args()
 
@@ -110,7 +113,7 @@ def task_of(given: argparse.Namespace, defaults: dict) -> Task:
               for key in ("width", "height", "steps", "cfg_scale")}
     guidance = chosen.pop("cfg_scale")
     return Task([given.prompt] * len(given.seeds), given.seeds, given.negative_prompt, **chosen, guidance=guidance,
-                loras=tuple(given.lora))
+                loras=tuple(given.lora), embeddings=tuple(given.embedding))
 
 
 def main() -> int:

@@ -30,6 +30,7 @@ class Task:
     steps: int
     guidance: float
     loras: tuple[str, ...] = ()  # as darkroom's --lora
+    embeddings: tuple[str, ...] = ()  # as darkroom's --embedding
 
 
 @dataclass
@@ -93,7 +94,8 @@ def with_diffusers(pipeline: DiffusionPipeline, task: Task, change=None) -> Reco
 def with_darkroom(model: Path, task: Task, sampler: str, schedule: str, folder: Path) -> tuple[Record, measured.Used]:
     """As one batch; and what the whole program used."""
     jobs = folder / "jobs.jsonl"
-    common = {"lora": task.loras} | ({} if task.negative is None else {"negative_prompt": task.negative})
+    common = {"lora": task.loras, "embedding": task.embeddings}
+    common |= {} if task.negative is None else {"negative_prompt": task.negative}
     rows = [{"prompt": prompt, "seed": seed} | common for prompt, seed in zip(task.prompts, task.seeds, strict=True)]
     jobs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = {"model": model, "prompt-file": jobs, "batch-size": len(rows), "width": task.width, "height": task.height,

@@ -16,6 +16,7 @@ ExitCode check(const std::vector<std::string>& words) {
   const Manifest manifest = read_manifest(find_model(model, model_search_path()));
   const Options options = parse_command_line(words, default_settings(manifest));
   for (const Lora& lora : options.loras) check_lora(lora.file);
+  check_embeddings(options.embeddings);
   const Pipeline::Options pipeline = pipeline_options(options, manifest);
   check_settings(options, manifest, pipeline.refiner ? &*pipeline.refiner : nullptr);
   set_threads(options.threads);

@@ -23,9 +23,6 @@ const char* const kUsage = R"(Makes pictures from text.
 )";
 
 bool is_flag(const Option& option) { return std::holds_alternative<bool Options::*>(option.field); }
-bool is_repeated(const Option& option) {
-  return std::holds_alternative<std::vector<Lora> Options::*>(option.field);
-}
 
 /// "-W,--width" with all aliases, as CLI11 wants them.
 std::string spellings(const Option& option) {

@@ -1,5 +1,7 @@
 #include "app/config_file.h"
 
+#include <map>
+
 #include "app/text_lines.h"
 #include "base/trimmed.h"
 #include "darkroom/base/error.h"
@@ -32,6 +34,7 @@ void read_config(const std::filesystem::path& file, Options& options) {
   if (fs::exists(file, error) && !fs::is_regular_file(file, error) && !fs::is_directory(file, error))
     throw UsageError("--config: '" + file.string() + "' is a pipe or a device; a file is needed");
   const std::string bytes = read_file(file);
+  std::map<const Option*, std::vector<std::string>> lists;
   for (const TextLine& line : text_lines(bytes)) {
     const std::string_view text = trimmed(line.text);
     if (text.empty() || text.front() == '#') continue;
@@ -43,7 +46,12 @@ void read_config(const std::filesystem::path& file, Options& options) {
     const Option* option = find_option(name);
     if (!option || option->scope == Scope::command)
       throw UsageError(place + ": " + unknown_name("option", name, config_names()));
-    set_option(options, *option, unquoted(trimmed(text.substr(equals + 1))), place + ": " + option->name);
+    std::vector<std::string> values = {unquoted(trimmed(text.substr(equals + 1)))};
+    if (is_repeated(*option)) {
+      lists[option].push_back(values.front());
+      values = lists[option];
+    }
+    set_option(options, *option, values, place + ": " + option->name);
   }
 }
 

@@ -49,6 +49,15 @@ void refuse_equal_files(const std::vector<Job>& jobs, const Output& output) {
   }
 }
 
+/// Those of the prompts' words: without the others it is the same picture.
+std::vector<Embedding> named_embeddings(const Options& options, const std::vector<EmbeddingWords>& words) {
+  std::vector<Embedding> named;
+  for (size_t i = 0; i < words.size(); ++i)
+    if (is_named(words[i], *options.prompt) || is_named(words[i], options.negative_prompt.value_or("")))
+      named.push_back(options.embeddings[i]);
+  return named;
+}
+
 /// In a form that, unlike JSON's, knows every byte that a file's name may have.
 void append(std::string& text, const nlohmann::json& value) {
   const std::vector<uint8_t> bytes = nlohmann::json::to_cbor(value);
@@ -61,6 +70,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
                const Manifest* refiner, const Output& output) {
   Jobs made;
   Settings checked;
+  std::vector<EmbeddingWords> words;  // of its embeddings
   std::set<std::filesystem::path> checked_loras;
   int64_t index = 0;
   for (const Prompt& prompt : prompts) {
@@ -72,6 +82,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       options.given_latents = !options.init_latents.empty();
       const Settings& settings = options;
       if (!(settings == checked)) check_settings(settings, manifest, refiner);
+      if (settings.embeddings != checked.embeddings) words = check_embeddings(settings.embeddings);
       checked = settings;
       for (const Lora& lora : settings.loras)
         if (!checked_loras.contains(lora.file)) {
@@ -81,6 +92,7 @@ Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Mani
       check_prompt(settings, *prompt.options.prompt);
       check_negative_prompt(settings, prompt.options.negative_prompt);
       if (settings.given_latents) read_latents(options.init_latents, latent_shape(manifest, settings));
+      options.embeddings = named_embeddings(options, words);
       const int64_t first_seed = prompt.options.seed < 0 ? int64_t{run_seed} : prompt.options.seed;
       for (int64_t k = 0; k < count; ++k) {
         Job job{index + k, options, prompt.place, prompt.line, prompt.extras, {}};

@@ -37,8 +37,8 @@ struct Jobs {
 };
 
 /// The pictures of the prompts. Picture k of a prompt has its prompt's seed + k, modulo 2^32; a prompt
-/// without a seed has `run_seed`. A prompt that the model cannot make, or whose LoRA cannot be used, is a
-/// failure. Throws UsageError if two pictures would have the same file name.
+/// without a seed has `run_seed`. A prompt that the model cannot make, or whose LoRA or embedding cannot be
+/// used, is a failure. Throws UsageError if two pictures would have the same file name.
 Jobs make_jobs(const std::vector<Prompt>& prompts, uint32_t run_seed, const Manifest& manifest,
                const Manifest* refiner, const Output& output);
 

@@ -205,6 +205,9 @@ std::vector<Option> make_table() {
        "after this share of the noise schedule it takes over (default 0.8), as diffusers' denoising_end", 0, 1},
       {"lora", 0, {}, model, picture, &Options::loras, "FILE[:WEIGHT]",
        "change the model by a LoRA (.safetensors), by default at weight 1; may be given several times"},
+      {"embedding", 0, {"textual-inversion"}, model, picture, &Options::embeddings, "[NAME=]FILE",
+       "a textual inversion (.safetensors): NAME, by default the file's, stands in prompts for its vectors; "
+       "may be given several times"},
       {"device", 0, {}, model, run, &Options::device, "NAME",
        "auto (default), cpu, cuda or cuda:N"},
       {"precision", 0, {}, model, run, &Options::precision, "NAME",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "app/embedding_text.h"
 #include "app/lora_text.h"
 #include "app/numbers.h"
 #include "darkroom/base/error.h"
@@ -18,6 +19,9 @@ std::string normalised(std::string_view name) {
     c = c == '_' || c == ' ' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return result;
 }
+
+std::string text_of(const Lora& lora) { return lora_text(lora); }
+std::string text_of(const Embedding& embedding) { return embedding_text(embedding); }
 
 /// The canonical name of a choice. Throws UsageError naming the nearest.
 std::string chosen(const Option& option, const std::string& text, const std::string& what) {
@@ -41,32 +45,43 @@ bool parse_flag(const std::string& text, const std::string& what) {
 struct SetField {
   Options& options;
   const Option& option;
-  const std::string& text;
+  const std::vector<std::string>& texts;
   const std::string& what;
+
+  const std::string& text() const { return texts.back(); }
 
   int64_t low() const { return static_cast<int64_t>(option.low); }
   int64_t high() const { return static_cast<int64_t>(option.high); }
-  double number() const { return parse_number(what, text, option.low, option.high); }
+  double number() const { return parse_number(what, text(), option.low, option.high); }
 
-  void operator()(bool Options::*field) const { options.*field = parse_flag(text, what); }
+  void operator()(bool Options::*field) const { options.*field = parse_flag(text(), what); }
   void operator()(int64_t Options::*field) const {
-    options.*field = parse_integer(what, text, low(), high());
+    options.*field = parse_integer(what, text(), low(), high());
   }
   void operator()(double Options::*field) const { options.*field = number(); }
   void operator()(std::optional<double> Options::*field) const { options.*field = number(); }
   void operator()(std::string Options::*field) const {
-    options.*field = option.choices ? chosen(option, text, what) : text;
+    options.*field = option.choices ? chosen(option, text(), what) : text();
   }
-  void operator()(std::optional<std::string> Options::*field) const { options.*field = text; }
+  void operator()(std::optional<std::string> Options::*field) const { options.*field = text(); }
   // A list is the schedule of its name, and says how many steps there are.
   void operator()(std::vector<double> Options::*field) const {
-    std::vector<double> list = parse_numbers(what, text, option.low, option.high);
+    std::vector<double> list = parse_numbers(what, text(), option.low, option.high);
     if (option.name == "sigmas" && list.back() == 0) list.pop_back();  // where every walk ends
     options.schedule = option.name;
     options.steps = static_cast<int64_t>(list.size());
     options.*field = std::move(list);
   }
-  void operator()(std::vector<Lora> Options::*field) const { options.*field = {parse_lora(what, text)}; }
+  template <typename Item>
+  void operator()(std::vector<Item> Options::*field) const {
+    std::vector<Item> list;
+    for (const std::string& text : texts)
+      if constexpr (std::is_same_v<Item, Lora>)
+        list.push_back(parse_lora(what, text));
+      else
+        list.push_back(parse_embedding(what, text));
+    options.*field = std::move(list);
+  }
 };
 
 struct GetField {
@@ -83,9 +98,10 @@ struct GetField {
   nlohmann::json operator()(std::vector<double> Options::*field) const {
     return (options.*field).empty() ? nlohmann::json() : nlohmann::json(options.*field);
   }
-  nlohmann::json operator()(std::vector<Lora> Options::*field) const {
+  template <typename Item>
+  nlohmann::json operator()(std::vector<Item> Options::*field) const {
     nlohmann::json list;
-    for (const Lora& lora : options.*field) list.push_back(lora_text(lora));
+    for (const Item& item : options.*field) list.push_back(text_of(item));
     return list;
   }
 };
@@ -100,6 +116,11 @@ std::string Option::key() const {
   return result;
 }
 
+bool is_repeated(const Option& option) {
+  return std::holds_alternative<std::vector<Lora> Options::*>(option.field) ||
+         std::holds_alternative<std::vector<Embedding> Options::*>(option.field);
+}
+
 const Option* find_option(std::string_view name) {
   const std::string wanted = normalised(name);
   for (const Option& option : option_table()) {
@@ -111,16 +132,12 @@ const Option* find_option(std::string_view name) {
 }
 
 void set_option(Options& options, const Option& option, const std::string& text, const std::string& what) {
-  std::visit(SetField{options, option, text, what}, option.field);
+  set_option(options, option, std::vector{text}, what);
 }
 
 void set_option(Options& options, const Option& option, const std::vector<std::string>& texts,
                 const std::string& what) {
-  const auto* field = std::get_if<std::vector<Lora> Options::*>(&option.field);
-  if (!field) return set_option(options, option, texts.back(), what);
-  std::vector<Lora> loras;
-  for (const std::string& text : texts) loras.push_back(parse_lora(what, text));
-  options.** field = std::move(loras);
+  std::visit(SetField{options, option, texts, what}, option.field);
 }
 
 nlohmann::json option_value(const Options& options, const Option& option) {

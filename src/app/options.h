@@ -59,10 +59,10 @@ enum class Scope {
 /// One row of the option table, which the command line, --help, configuration files, prompt files and the
 /// record in the picture all read.
 struct Option {
-  using Field =
-      std::variant<bool Options::*, int64_t Options::*, double Options::*, std::optional<double> Options::*,
-                   std::string Options::*, std::optional<std::string> Options::*,
-                   std::vector<double> Options::*, std::vector<Lora> Options::*>;
+  using Field = std::variant<bool Options::*, int64_t Options::*, double Options::*,
+                             std::optional<double> Options::*, std::string Options::*,
+                             std::optional<std::string> Options::*, std::vector<double> Options::*,
+                             std::vector<Lora> Options::*, std::vector<Embedding> Options::*>;
 
   std::string name;  ///< "cfg-scale": --cfg-scale; "cfg_scale" in JSON
   char letter;       ///< 'W': -W; 0: none
@@ -80,6 +80,9 @@ struct Option {
 };
 
 const std::vector<Option>& option_table();
+
+/// Whether it may be given several times, to be a list.
+bool is_repeated(const Option& option);
 
 /// By name or alias as people write keys: letter case, '-', '_' and ' ' do not matter. Null if there is none.
 const Option* find_option(std::string_view name);

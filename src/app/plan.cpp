@@ -49,10 +49,14 @@ Origin origin_of(Manifest manifest, const Pipeline::Options& pipeline, const std
                 pipeline.refiner};
   origin.manifest_sha256 = sha256_of_file(origin.manifest.folder / "model.json");
   if (origin.refiner) origin.refiner_manifest_sha256 = sha256_of_file(origin.refiner->folder / "model.json");
-  for (const Job& job : jobs)
+  for (const Job& job : jobs) {
     for (const Lora& lora : job.options.loras)
       if (!origin.loras.contains(lora.file))
         origin.loras[lora.file] = {sha256_of_file(lora.file), sha256(Safetensors(lora.file).data())};
+    for (const Embedding& embedding : job.options.embeddings)
+      if (!origin.embeddings.contains(embedding.file))
+        origin.embeddings[embedding.file] = sha256_of_file(embedding.file);
+  }
   return origin;
 }
 

@@ -20,9 +20,9 @@ std::string shortened(const json& value) {
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
 
-/// A LoRA's name without what separates names in stable-diffusion-webui.
-std::string lora_name(const json& lora) {
-  std::string name = lora["name"];
+/// Of a LoRA or an embedding, without what separates names in stable-diffusion-webui.
+std::string name_of(const json& file) {
+  std::string name = file["name"];
   std::erase_if(name, [](char c) { return c == ':' || c == ',' || c == '<' || c == '>'; });
   return name;
 }
@@ -30,15 +30,14 @@ std::string lora_name(const json& lora) {
 /// " <lora:style:0.5>": how a prompt there names its LoRAs.
 std::string lora_words(const json& loras) {
   std::string words;
-  for (const json& lora : loras)
-    words += " <lora:" + lora_name(lora) + ":" + number_text(lora["weight"]) + ">";
+  for (const json& lora : loras) words += " <lora:" + name_of(lora) + ":" + number_text(lora["weight"]) + ">";
   return words;
 }
 
-std::string lora_hashes(const json& loras) {
+std::string hashes_of(const json& files) {
   std::string hashes;
-  for (const json& lora : loras)
-    hashes += (hashes.empty() ? "" : ", ") + lora_name(lora) + ": " + lora["hash"].get<std::string>();
+  for (const json& file : files)
+    hashes += (hashes.empty() ? "" : ", ") + name_of(file) + ": " + file["hash"].get<std::string>();
   return hashes;
 }
 
@@ -77,6 +76,13 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
                      {"weight", lora.weight},
                      {"hash", hashes.tensors.substr(0, 12)}});
   }
+  json embeddings = json::array();
+  for (const Embedding& embedding : options.embeddings) {
+    const std::string& hash = origin.embeddings.at(embedding.file);
+    files["embedding/" + embedding.file.string()] = hash;
+    const std::string name = embedding.name.empty() ? embedding.file.stem().string() : embedding.name;
+    embeddings.push_back({{"name", name}, {"hash", hash.substr(0, 12)}});
+  }
   const std::string& denoiser = origin.manifest.stages.front().denoiser;
   json record = {{"version", kVersion},
                  {"model",
@@ -88,6 +94,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
   if (origin.weaker) record["model"]["autoguidance"] = origin.weaker->name;
   if (origin.refiner) record["model"]["refiner"] = origin.refiner->name;
   if (!loras.empty()) record["model"]["lora"] = loras;
+  if (!embeddings.empty()) record["model"]["embedding"] = embeddings;
   record.update(picture_options(options));
   if (!extras.empty()) record["extras"] = extras;
   // Through text and back, so that it compares equal to what a file says.
@@ -106,8 +113,9 @@ std::string difference(const json& recorded, const json& wanted, bool any_precis
   }
   const json::json_pointer hashes("/model/sha256");
   if (recorded.value(hashes, json()) != wanted.value(hashes, json()))
-    return wanted.contains("/model/lora"_json_pointer) ? "another model or LoRA, or another version of one"
-                                                       : "another model, or another version of it";
+    return wanted.contains("/model/lora"_json_pointer) || wanted.contains("/model/embedding"_json_pointer)
+               ? "another model, LoRA or embedding, or another version of one"
+               : "another model, or another version of it";
   const json there = recorded.value("precision", json()), here = wanted.value("precision", json());
   return any_precision || there == here ? "" : differ("precision", there, here);
 }
@@ -115,6 +123,7 @@ std::string difference(const json& recorded, const json& wanted, bool any_precis
 std::vector<PngText> picture_texts(const json& record) {
   const json& model = record["model"];
   const json loras = model.value("lora", json::array());
+  const json embeddings = model.value("embedding", json::array());
   const std::string hash = model["sha256"][model["denoiser"].get<std::string>()];
   const json& negative = record["negative_prompt"];
   std::vector<std::pair<std::string, std::string>> pairs = {
@@ -128,7 +137,8 @@ std::vector<PngText> picture_texts(const json& record) {
   // A1111 counts from 1, and says nothing of 1.
   if (const int64_t skipped = record["clip_skip"]; skipped > 0)
     pairs.emplace_back("Clip skip", std::to_string(skipped + 1));
-  if (!loras.empty()) pairs.emplace_back("Lora hashes", lora_hashes(loras));
+  if (!loras.empty()) pairs.emplace_back("Lora hashes", hashes_of(loras));
+  if (!embeddings.empty()) pairs.emplace_back("TI hashes", hashes_of(embeddings));
   pairs.insert(pairs.end(), {{"RNG", "CPU"}, {"Version", "darkroom " + std::string(kVersion)}});
   const std::string parameters =
       a1111_parameters(record["prompt"].get<std::string>() + lora_words(loras),

@@ -24,7 +24,8 @@ struct Origin {
   std::optional<Manifest> weaker = {};   ///< whose denoiser autoguidance asks
   std::optional<Manifest> refiner = {};  ///< that makes the last steps
   std::string refiner_manifest_sha256 = {};
-  std::map<std::filesystem::path, LoraHashes> loras = {};  ///< of all that a picture of the run uses
+  std::map<std::filesystem::path, LoraHashes> loras = {};        ///< of all that a picture of the run uses
+  std::map<std::filesystem::path, std::string> embeddings = {};  ///< likewise: SHA-256 of the file
 };
 
 /// The options that decide a picture, by key.

@@ -45,7 +45,7 @@ void apply(const std::string& key, const json& value, Prompt& prompt) {
   if (option->scope != Scope::picture && option->scope != Scope::line)
     throw UsageError(key + ": may be set for the whole run only, with --" + option->name);
   const auto text = [](const json& item) { return item.is_string(); };
-  if (takes<std::vector<Lora>>(*option) && value.is_array() && std::ranges::all_of(value, text))
+  if (is_repeated(*option) && value.is_array() && std::ranges::all_of(value, text))
     set_option(prompt.options, *option, value.get<std::vector<std::string>>(), key);
   else if (!value.is_null())
     set_option(prompt.options, *option, typed(value, key), key);

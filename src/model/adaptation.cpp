@@ -124,7 +124,9 @@ Warning unused_keys(const std::filesystem::path& file, const std::vector<std::st
 
 }  // namespace
 
-Adaptation::Adaptation(const Manifest& manifest, const std::vector<Lora>& loras) {
+Adaptation::Adaptation(const Manifest& manifest, const std::vector<Lora>& loras,
+                       const std::vector<Embedding>& embeddings)
+    : inversions_(manifest, embeddings) {
   std::optional<std::map<std::string, Names>> components;
   for (const Lora& lora : loras) {
     if (!components) components = names_by_component(manifest);
@@ -158,6 +160,7 @@ void Adaptation::apply(Network& network) const {
       sum = sum.add(product(*term.module, stored.sizes()), term.weight * term.module->scale);
     return sum;
   });
+  inversions_.apply(network);
 }
 
 }  // namespace darkroom

@@ -34,6 +34,19 @@ Conditioner::Conditioner(const Manifest& manifest, Networks& networks, Diagnosti
     tokenizers_[name] = make_tokenizer(spec, manifest.folder);
 }
 
+void Conditioner::adapt(const Adaptation& adaptation) {
+  recent_.clear();
+  with_words_.clear();
+  for (const auto& [name, tokenizer] : tokenizers_)
+    if (auto words = adaptation.words(name); !words.empty())
+      with_words_[name] = with_added_words(*tokenizer, std::move(words));
+}
+
+const Tokenizer& Conditioner::tokenizer(const std::string& name) const {
+  const auto found = with_words_.find(name);
+  return *(found == with_words_.end() ? tokenizers_.at(name) : found->second);
+}
+
 const Tensors& Conditioner::encode(const std::optional<std::string>& prompt, const std::string& place,
                                    const Reading& reading) {
   auto entry = std::ranges::find_if(
@@ -56,10 +69,9 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
   for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
     for (const std::string& name : conditioning.tokenizers) {
       if (tokenized.contains(name)) continue;
-      const Tokenizer& tokenizer = *tokenizers_.at(name);
-      std::vector<Chunk> chunks = chunks_of(tokenizer, parts, reading, diagnostics_, place);
+      std::vector<Chunk> chunks = chunks_of(tokenizer(name), parts, reading, diagnostics_, place);
       most = std::max(most, chunks.size());
-      tokenized.emplace(name, TokenizedPrompt{tokenizer, text, parts, std::move(chunks)});
+      tokenized.emplace(name, TokenizedPrompt{tokenizer(name), text, parts, std::move(chunks)});
     }
   for (auto& [name, one] : tokenized) one.chunks.resize(most, empty_chunk(one.tokenizer));
 

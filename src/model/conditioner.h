@@ -11,6 +11,7 @@
 #include "darkroom/model/manifest.h"
 #include "darkroom/nn/network.h"
 #include "darkroom/text/tokenizer.h"
+#include "model/adaptation.h"
 #include "model/networks.h"
 #include "model/reading.h"
 
@@ -28,8 +29,8 @@ class Conditioner {
   const Tensors& encode(const std::optional<std::string>& prompt, const std::string& place,
                         const Reading& reading = {});
 
-  /// Forgets what the text encoders said, because they have changed.
-  void forget() { recent_.clear(); }
+  /// Knows the words of these embeddings, and forgets what the text encoders said: they are to change too.
+  void adapt(const Adaptation& adaptation);
 
  private:
   struct Entry {
@@ -39,12 +40,14 @@ class Conditioner {
   };
   Tensors run_encoders(const std::optional<std::string>& prompt, const std::string& place,
                        const Reading& reading);
+  const Tokenizer& tokenizer(const std::string& name) const;
 
   const Manifest& manifest_;
   Networks& networks_;
   Diagnostics& diagnostics_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
-  std::list<Entry> recent_;  ///< newest first
+  std::map<std::string, std::unique_ptr<Tokenizer>> with_words_;  ///< those to which words are added
+  std::list<Entry> recent_;                                       ///< newest first
 };
 
 }  // namespace darkroom

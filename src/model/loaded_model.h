@@ -18,6 +18,11 @@ struct LoadedModel {
   const Manifest::Stage& stage() const { return manifest.stages.front(); }
   Network& denoiser() { return networks.get(stage().denoiser); }
 
+  void adapt(const std::shared_ptr<const Adaptation>& adaptation) {
+    conditioner.adapt(*adaptation);
+    networks.adapt(adaptation);
+  }
+
   void put_encoders_aside() {
     for (const std::string& name : manifest.text_encoders()) networks.put_aside(name);
   }

@@ -139,7 +139,8 @@ struct Pipeline::Parts {
     return weaker ? &weaker->get(options.weaker->stages.front().denoiser) : nullptr;
   }
   const Manifest* refining() const { return refiner ? &refiner->manifest : nullptr; }
-  void adapt(const std::vector<Lora>& wanted);
+  using Files = std::pair<std::vector<Lora>, std::vector<Embedding>>;
+  void adapt(const Files& wanted);
   std::vector<BranchInputs> encode(const Settings& settings, const std::vector<Request>& requests);
   Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
@@ -150,18 +151,22 @@ struct Pipeline::Parts {
   LoadedModel base;
   std::optional<LoadedModel> refiner;
   std::optional<Networks> weaker;
-  std::optional<std::vector<Lora>> adapted = std::vector<Lora>();  ///< to these; none: half done
-  std::set<std::string> warned;                                    ///< of these LoRA files
+  std::optional<Files> adapted = Files();  ///< to these; none: half done
+  std::set<std::string> warned;            ///< of these LoRA files
 };
 
-// Refiner and weaker model stay as they are: the one has other layers, the other stands for what is to be
-// avoided.
-void Pipeline::Parts::adapt(const std::vector<Lora>& wanted) {
+// Of LoRAs the refiner has other layers, but it reads the same prompts. The weaker model stays as it is: it
+// stands for what is to be avoided.
+void Pipeline::Parts::adapt(const Files& wanted) {
   if (adapted == wanted) return;
-  const auto adaptation = std::make_shared<const Adaptation>(base.manifest, wanted);
+  const auto& [loras, embeddings] = wanted;
+  const auto adaptation = std::make_shared<const Adaptation>(base.manifest, loras, embeddings);
+  std::shared_ptr<const Adaptation> refining;
+  if (refiner)
+    refining = std::make_shared<const Adaptation>(refiner->manifest, std::vector<Lora>(), embeddings);
   adapted.reset();
-  base.conditioner.forget();
-  base.networks.adapt(adaptation);
+  base.adapt(adaptation);
+  if (refiner) refiner->adapt(refining);
   adapted = wanted;
   for (const Warning& warning : adaptation->warnings())
     if (warned.insert(warning.place).second) diagnostics.warn(warning);
@@ -215,7 +220,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
                                                const StepObserver& observer, const WalkState* resume,
                                                WalkState* reached) {
   const std::vector<Leg> legs = legs_of(settings, base.stage(), refiner ? &refiner->stage() : nullptr);
-  adapt(settings.loras);
+  adapt({settings.loras, settings.embeddings});
 
   std::vector<uint32_t> seeds;
   for (const Request& request : requests) seeds.push_back(request.seed);

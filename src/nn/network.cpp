@@ -1,5 +1,6 @@
 #include "darkroom/nn/network.h"
 
+#include <ATen/ops/cat.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -53,7 +54,8 @@ struct Network::Module {
   at::Device device;
   at::ScalarType precision;
   torch::jit::Module script;
-  std::set<std::string> changed = {};  ///< parameters that may differ from the file's
+  std::set<std::string> changed = {};              ///< parameters that may differ from the file's
+  std::map<std::string, int64_t> lengthened = {};  ///< by name, how many rows the file has
 
   std::string title() const { return "network '" + spec.name + "' ('" + spec.file.string() + "')"; }
 };
@@ -147,8 +149,9 @@ void Network::change_parameters(const std::set<std::string>& names, const Change
     for (const auto& parameter : module_->script.named_parameters()) {
       if (!changed.contains(parameter.name)) continue;
       const at::Tensor stored = file.read(parameter.name);
-      parameter.value.copy_(names.contains(parameter.name) ? change(parameter.name, stored.to(at::kFloat))
-                                                           : stored);
+      at::Tensor value = parameter.value;
+      if (module_->lengthened.contains(parameter.name)) value = value.narrow(0, 0, stored.size(0));
+      value.copy_(names.contains(parameter.name) ? change(parameter.name, stored.to(at::kFloat)) : stored);
     }
   } catch (const Error&) {
     throw;
@@ -156,6 +159,26 @@ void Network::change_parameters(const std::set<std::string>& names, const Change
     throw_libtorch_error("cannot change the parameters of " + module_->title(), error);
   }
   changed = names;
+}
+
+void Network::append_rows(const Tensors& rows) {
+  std::map<std::string, int64_t>& lengthened = module_->lengthened;
+  try {
+    const at::NoGradGuard no_grad;
+    for (const auto& parameter : module_->script.named_parameters()) {
+      at::Tensor value = parameter.value;
+      const auto more = rows.find(parameter.name);
+      const auto longer = lengthened.find(parameter.name);
+      if (more == rows.end() && longer == lengthened.end()) continue;
+      const int64_t own = longer == lengthened.end() ? value.size(0) : longer->second;
+      const at::Tensor table = value.narrow(0, 0, own);
+      value.set_data(more == rows.end() ? table.clone() : at::cat({table, more->second.to(table.options())}));
+      lengthened[parameter.name] = own;
+      if (more == rows.end()) lengthened.erase(parameter.name);
+    }
+  } catch (const std::exception& error) {
+    throw_libtorch_error("cannot lengthen the parameters of " + module_->title(), error);
+  }
 }
 
 }  // namespace darkroom

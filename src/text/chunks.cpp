@@ -19,6 +19,7 @@ using Split = std::function<size_t(const Ids& full, int64_t next)>;
 
 struct Builder {
   const Tokenizer& tokenizer;
+  Chunking chunking;
   Split split;
   std::vector<Chunk> chunks = {};
   Ids ids = {};  ///< of the chunk being filled
@@ -26,6 +27,8 @@ struct Builder {
 
   void add(int64_t id, int part) {
     if (ids.size() == tokenizer.room()) close_after(split(ids, id));
+    if (chunking == Chunking::commas && ids.size() + tokenizer.together(id) > tokenizer.room())
+      close_after(ids.size());
     ids.push_back(id);
     parts.push_back(part);
   }
@@ -118,7 +121,7 @@ Chunk empty_chunk(const Tokenizer& tokenizer) {
 
 std::vector<Chunk> make_chunks(const Tokenizer& tokenizer, const std::vector<WeightedPrompt>& parts,
                                Chunking chunking, Diagnostics& diagnostics, std::string_view place) {
-  Builder builder{tokenizer, split_of(chunking, tokenizer, diagnostics)};
+  Builder builder{tokenizer, chunking, split_of(chunking, tokenizer, diagnostics)};
   for (size_t i = 0; i < parts.size(); ++i) {
     if (is_break(parts[i])) {
       builder.close_after(builder.ids.size());

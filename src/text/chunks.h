@@ -23,7 +23,7 @@ enum class Chunking {
              ///< words
   slices,    ///< as many as are needed, each filled
   commas,  ///< as A1111: where a chunk is full, what stands behind a comma among its last 20 ids goes to the
-           ///< next
+           ///< next, and so does a word of several vectors that does not fit
   sentences,  ///< as compel: what stands behind the last full stop or, if there is none, behind the last of
               ///< .,;: or the last word goes to the next
 };

@@ -105,6 +105,8 @@ TEST(OptionTable, WhatIsSetIsRead) {
     const nlohmann::json value = option_value(options, option);
     if (std::holds_alternative<std::vector<Lora> Options::*>(option.field))
       EXPECT_EQ(value, nlohmann::json({text + ":1"})) << option.name;
+    else if (is_repeated(option))
+      EXPECT_EQ(value, nlohmann::json({text})) << option.name;
     else if (value.is_array())
       EXPECT_EQ(value, nlohmann::json({option.high})) << option.name;
     else if (value.is_number())

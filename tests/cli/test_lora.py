@@ -132,7 +132,7 @@ def test_it_counts_on_resuming(darkroom, style):
     style.write_bytes(lora(seed=2))
     result = darkroom.make(*words)
     assert result.code == 4
-    assert "another model or LoRA, or another version of one" in result.err
+    assert "another model, LoRA or embedding, or another version of one" in result.err
 
 
 def test_a_walk_goes_on_with_its_lora_alone(darkroom, style):

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from conftest import MODELS
+from test_embeddings import vectors
+from test_lora import lora, safetensors
 
 WORDS = ("a cat", "-s", "1", "--steps", "4", "-o", "x.png")
 
@@ -56,6 +58,18 @@ def test_it_is_recorded_and_compared(darkroom, other):
     manifest["stages"][0]["steps_offset"] = 0
     (other / "model.json").write_text(json.dumps(manifest))
     assert "another model, or another version of it" in darkroom.make(*words).err
+
+
+def test_it_reads_embeddings_but_no_loras(darkroom, other):
+    darkroom.write("style.safetensors", safetensors({"emb_params": vectors()}))
+    darkroom.write("light.safetensors", lora())
+    told = {}
+    for name, words in {"plain": (), "style": ("--embedding", "style.safetensors"), "lora": ("--lora", "light.safetensors")}.items():
+        result = darkroom.make("a style", *WORDS[1:], "--refiner", other, "-o", f"{name}.png", "--trace-latents", "t", *words)
+        assert result.code == 0, result.err
+        told[name] = [(darkroom.folder / f"t/{name}-{whose}prompt-context.npy").read_bytes() for whose in ("", "refiner-")]
+    assert told["plain"][0] == told["plain"][1] == told["lora"][1] != told["lora"][0]
+    assert told["style"][0] == told["style"][1] != told["plain"][0]
 
 
 def test_a_line_of_a_prompt_file_says_when(darkroom, other):

@@ -14,6 +14,7 @@
 #include "darkroom/base/diagnostics.h"
 #include "darkroom/diffusion/sampler.h"
 #include "darkroom/image/image.h"
+#include "darkroom/model/embedding.h"
 #include "darkroom/model/lora.h"
 #include "darkroom/model/manifest.h"
 #include "darkroom/text/composition.h"
@@ -66,6 +67,7 @@ struct Settings {
   std::optional<double> threshold_ratio,
       threshold_max;                     ///< dynamic thresholding, which wins over clipping; none: off
   std::vector<Lora> loras;               ///< that the denoiser and the text encoders are changed by
+  std::vector<Embedding> embeddings;     ///< whose words may stand in the prompts
   std::string noise_dtype = "fp32";      ///< fp32, fp16, bf16: the dtype noise is drawn in
   int64_t vae_tiling = 0;                ///< pixels: the decoder sees squares of them; 0: the whole picture
   int64_t start_step = 0, end_step = 0;  ///< the walk's steps from start to end (0: the last) are made

@@ -60,6 +60,11 @@ class Network {
   /// was left half done.
   void change_parameters(const std::set<std::string>& names, const Change& change);
 
+  /// Puts rows behind the named parameters' own, rounded once to the network's precision; all others are as
+  /// long as in the file again. A table that a network looks up in may so have more rows; what multiplies may
+  /// not. Throws ModelError as change_parameters.
+  void append_rows(const Tensors& rows);
+
  private:
   struct Module;
   std::unique_ptr<Module> module_;

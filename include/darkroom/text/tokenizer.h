@@ -39,6 +39,9 @@ class Tokenizer {
   /// Whether a word ends with this id of a text.
   virtual bool ends_word(int64_t id) const = 0;
 
+  /// How many ids from this one on are a word that should not be parted.
+  virtual size_t together(int64_t) const { return 1; }
+
   virtual int64_t length() const = 0;
 };
 
