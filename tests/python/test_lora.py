@@ -12,6 +12,7 @@ pytest.importorskip("peft")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "goldens"), str(ROOT / "tests" / "python")]
 from exporter import parity  # noqa: E402
+from exporter.sanity import WIRED  # noqa: E402
 from lora_files import (  # noqa: E402
     diffusers_file,
     kohya,
@@ -59,9 +60,10 @@ def test_the_same_pictures_as_fused(family, naming, gentle, tmp_path):
     print(said.getvalue())
     assert not report.failed
 
-    (tmp_path / "plain").mkdir()
-    changed, plain = (parity.with_darkroom(model, replace(asked, loras=loras), "ddim", "leading", tmp_path / folder)
-                      for loras, folder in ((asked.loras, "."), ((), "plain")))
+    for folder in ("changed", "plain"):
+        (tmp_path / folder).mkdir()
+    changed, plain = (parity.with_darkroom(model, replace(asked, loras=loras), "ddim", "leading", tmp_path / folder)[0]
+                      for loras, folder in ((asked.loras, "changed"), ((), "plain")))
     moved = {role: parity.difference(changed.told[role], value) for role, value in plain.told.items() if role != "time_ids"}
-    assert all(value > parity.WIRED * parity.TOLD for value in moved.values()), moved
-    assert parity.difference(changed.latents[-1], plain.latents[-1]) > parity.WIRED * parity.LATENTS
+    assert all(value > WIRED * parity.TOLD for value in moved.values()), moved
+    assert parity.difference(changed.latents[-1], plain.latents[-1]) > WIRED * parity.LATENTS
