@@ -27,6 +27,7 @@ struct Options : Settings {
   std::string refiner;           ///< likewise
   int64_t threads = 0;           ///< 0: libtorch decides
   std::string offload = "none";  ///< one of offload_names()
+  int64_t vae_slicing = 1;       ///< pictures decoded at a time
 
   std::string init_latents;  ///< a .npy file
   std::string trace_latents, save_state, load_state;

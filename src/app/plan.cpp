@@ -162,6 +162,7 @@ Pipeline::Options pipeline_options(const Options& options, const Manifest& manif
   pipeline.device = find_device(options.device);
   pipeline.precision = precision_of(options, pipeline.device, manifest);
   pipeline.offload = find_offload(options.offload);
+  pipeline.vae_slicing = options.vae_slicing;
   if (options.autoguided) {
     pipeline.weaker = read_manifest(find_model(options.autoguidance, model_search_path()));
     check_weaker(manifest, *pipeline.weaker);

@@ -69,8 +69,9 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
     denoiser = std::max(denoiser, denoiser_of(*options.refiner).activation_bytes_per_pixel);
   const auto tile = static_cast<double>(settings.vae_tiling);
   const double decoded = tile > 0 ? std::min(1.0, tile * tile / pixels) : 1;  // share of the picture at once
-  const double decoder = decoded * manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
-  // One runs after the other; images are decoded one at a time.
+  const double decoder = decoded * static_cast<double>(std::min(batch, options.vae_slicing)) *
+                         manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
+  // One runs after the other.
   estimate.activations = static_cast<int64_t>(std::max(denoiser * denoiser_batch, decoder) * scale);
   return estimate;
 }

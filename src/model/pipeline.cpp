@@ -5,20 +5,19 @@
 #include <array>
 #include <set>
 
-#include "base/shape_text.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/nearest.h"
 #include "darkroom/diffusion/brownian_noise.h"
 #include "darkroom/nn/network.h"
 #include "model/adaptation.h"
 #include "model/branches.h"
+#include "model/decoding.h"
 #include "model/guidance.h"
 #include "model/legs.h"
 #include "model/load.h"
 #include "model/loaded_model.h"
 #include "model/prompts.h"
 #include "model/settings.h"
-#include "model/tiles.h"
 #include "nn/libtorch_error.h"
 
 namespace darkroom {
@@ -43,28 +42,6 @@ std::vector<double> weights_of(const std::vector<Request>& requests, const Setti
     common = std::move(weights);
   }
   return common;
-}
-
-// Rounds once, from float32, half to even.
-Image to_image(const at::Tensor& decoded) {
-  const at::Tensor pixels = (decoded.to(at::kCPU, at::kFloat) * 0.5 + 0.5)
-                                .clamp(0, 1)
-                                .mul(255)
-                                .round()
-                                .to(at::kByte)
-                                .permute({1, 2, 0})
-                                .contiguous();
-  const auto* bytes = pixels.const_data_ptr<uint8_t>();
-  return {
-      static_cast<int>(pixels.size(1)), static_cast<int>(pixels.size(0)), {bytes, bytes + pixels.numel()}};
-}
-
-bool finite(const at::Tensor& tensor) { return tensor.isfinite().all().item<bool>(); }
-
-bool one_colour(const Image& image) {
-  for (size_t i = 3; i < image.rgb.size(); ++i)
-    if (image.rgb[i] != image.rgb[i % 3]) return false;
-  return true;
 }
 
 // Where a walk begins: at what is resumed, at the requests' own latents, or at noise.
@@ -142,7 +119,6 @@ struct Pipeline::Parts {
   using Files = std::pair<std::vector<Lora>, std::vector<Embedding>>;
   void adapt(const Files& wanted);
   std::vector<BranchInputs> encode(const Settings& settings, const std::vector<Request>& requests);
-  Outcome decode(const at::Tensor& latents, const Settings& settings);
   std::vector<Outcome> generate(const Settings& settings, const std::vector<Request>& requests,
                                 const StepObserver& observer, const WalkState* resume, WalkState* reached);
 
@@ -170,30 +146,6 @@ void Pipeline::Parts::adapt(const Files& wanted) {
   adapted = wanted;
   for (const Warning& warning : adaptation->warnings())
     if (warned.insert(warning.place).second) diagnostics.warn(warning);
-}
-
-// latents (C, h, w) -> picture, or why there is none.
-Outcome Pipeline::Parts::decode(const at::Tensor& latents, const Settings& settings) {
-  if (!finite(latents)) return {{}, "the denoiser returned values that are no numbers (NaN or Inf)"};
-  const at::Tensor scaled = latents.unsqueeze(0) / base.manifest.output.scale + base.manifest.output.shift;
-  Network& decoder = base.networks.get(base.manifest.output.decoder);
-  const std::string& role = decoder.spec().inputs.front();
-  const auto run = [&](const at::Tensor& part) {
-    return decoder.run({{role, part}}).at(decoder.spec().outputs.front());
-  };
-  const int64_t factor = base.manifest.output.factor;
-  const at::Tensor decoded =
-      (settings.vae_tiling > 0 ? decode_tiled(run, scaled, settings.vae_tiling / factor, factor)
-                               : run(scaled))[0];
-  if (decoded.sizes() != at::IntArrayRef({3, settings.height, settings.width}))
-    throw ModelError("network '" + decoder.spec().name + "' made a picture of shape " +
-                     shape_text(decoded.sizes()) + " instead of [3, " + std::to_string(settings.height) +
-                     ", " + std::to_string(settings.width) +
-                     "]; output.factor or state in model.json may be wrong");
-  if (!finite(decoded)) return {{}, "the decoder returned values that are no numbers (NaN or Inf)"};
-  Outcome outcome{to_image(decoded), ""};
-  if (one_colour(outcome.image)) outcome.fault = "the picture is one flat colour";
-  return outcome;
 }
 
 // What each model's denoiser is to be told.
@@ -252,12 +204,12 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   }
   if (options.offload == Offload::all && weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
 
-  std::vector<Outcome> outcomes;
-  for (const at::Tensor& image : state.x.unbind(0)) {
-    outcomes.push_back(decode(image, settings));
-    outcomes.back().latents = image;
-    outcomes.back().evaluations = evaluations;
-    outcomes.back().told = told[outcomes.size() - 1];
+  std::vector<Outcome> outcomes = decode(base.networks.get(base.manifest.output.decoder),
+                                         base.manifest.output, state.x, settings, options.vae_slicing);
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    outcomes[i].latents = state.x[static_cast<int64_t>(i)];
+    outcomes[i].evaluations = evaluations;
+    outcomes[i].told = told[i];
   }
   if (options.offload == Offload::all) base.networks.put_aside(base.manifest.output.decoder);
   if (reached) *reached = {std::move(state), noise.states()};

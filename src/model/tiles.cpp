@@ -39,7 +39,8 @@ at::Tensor decode_tiled(const std::function<at::Tensor(const at::Tensor&)>& deco
       if (!above.empty()) fade(above[row.size()], square, kRows, extent);
       if (!row.empty()) fade(row.back(), square, kColumns, extent);
       if (!picture.defined())
-        picture = at::empty({1, square.size(1), height * factor, width * factor}, square.options());
+        picture =
+            at::empty({square.size(0), square.size(1), height * factor, width * factor}, square.options());
       const int64_t rows = std::min(kept, square.size(kRows)),
                     columns = std::min(kept, square.size(kColumns));
       picture.narrow(kRows, y * factor, rows)

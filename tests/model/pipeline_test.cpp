@@ -53,6 +53,17 @@ TEST_P(PipelineTest, AnImageOfABatchIsItsSingleRunWithinOneLevel) {
   }
 }
 
+TEST_P(PipelineTest, SlicesOfABatchAreDecodedInOrder) {
+  Pipeline slices(model(GetParam()), {.vae_slicing = 2}, diagnostics_);
+  for (const int64_t tiling : {int64_t{0}, 4 * pipeline_.manifest().output.factor}) {
+    settings_.vae_tiling = tiling;
+    const std::vector<Outcome> alone = pipeline_.generate(settings_, kRequests),
+                               sliced = slices.generate(settings_, kRequests);
+    for (size_t i = 0; i < kRequests.size(); ++i)
+      EXPECT_LE(largest_difference(alone[i].image, sliced[i].image), 1) << tiling << " " << i;
+  }
+}
+
 TEST_P(PipelineTest, TheSameRequestGivesTheSameBytes) {
   EXPECT_EQ(make(kRequests[0]).rgb, make(kRequests[0]).rgb);
 }

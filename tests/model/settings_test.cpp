@@ -138,6 +138,12 @@ TEST(Memory, GrowsWithPixelsBatchGuidanceAndPrecision) {
   EXPECT_EQ(activations(1, at::kBFloat16), guided / 2);
   settings.cfg_scale = 1;
   EXPECT_LT(activations(1, at::kFloat), guided);
+  const auto sliced = [&](int64_t batch, int64_t slice) {
+    return estimate_memory(tiny(), settings, batch, {.vae_slicing = slice}).activations;
+  };
+  EXPECT_EQ(sliced(4, 1), activations(4, at::kFloat));
+  EXPECT_EQ(sliced(1, 64), activations(1, at::kFloat));
+  EXPECT_GT(sliced(64, 64), activations(64, at::kFloat));
   settings.width = 64;
   EXPECT_LT(activations(1, at::kFloat), guided / 100);
 }

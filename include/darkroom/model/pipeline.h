@@ -124,6 +124,7 @@ class Pipeline {
     at::Device device = at::kCPU;
     at::ScalarType precision = at::kFloat;
     Offload offload = Offload::none;
+    int64_t vae_slicing = 1;               ///< pictures of a batch that the decoder sees at a time
     std::optional<Manifest> weaker = {};   ///< whose denoiser is loaded too, for autoguidance
     std::optional<Manifest> refiner = {};  ///< that makes the last steps, all but the decoding
   };
