@@ -1,6 +1,7 @@
 """Command line of the exporter."""
 
 import argparse
+import gc
 import json
 import shutil
 import sys
@@ -23,6 +24,8 @@ from .single_file import families, read_single_file, read_vae_file
 from .source import Part, Source, shortened
 from .tokenizer import tokenizer_entry, write_merges
 from .trace import PRECISIONS, save_traced
+
+gc.freeze()  # a million objects of the modules above, through which checks.release_memory() would go every time
 
 MEASURED_LATENTS = 64  # rows and columns: more would take minutes, and memory grows as they do
 

@@ -125,7 +125,7 @@ def peak_bytes(network: Network, file: Path, inputs: tuple) -> int:
     """The most memory that one float32 run holds beyond weights and inputs: the running sum of what libtorch's CPU
     allocator reports to the profiler."""
     exported = load(file, torch.float32)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as run:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
         call(network, exported, inputs)
     held = peak = 0
     for event in run.profiler.kineto_results.events():
