@@ -10,6 +10,7 @@ import gzip
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from exporter.tokenizer import vocabulary
 from exporter.trace import repack
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 MERGES = 486  # with 512 byte symbols and two special tokens: 1000 ids
 LICENSE = "none: random weights"
 
@@ -102,7 +102,7 @@ def export(pipeline: StableDiffusionPipeline, folder: Path, summary: str) -> Non
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as source:
         pipeline.save_pretrained(source)
-        subprocess.run([SCRIPTS / "export", source, "-o", folder, "--precision", "fp32", "--steps", "5",
+        subprocess.run([sys.executable, "-m", "exporter", source, "-o", folder, "--precision", "fp32", "--steps", "5",
                         "--license", LICENSE, "--summary", summary], check=True)
 
 

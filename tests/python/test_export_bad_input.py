@@ -25,8 +25,8 @@ UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """The exporter's main() sets them for the process."""
-    before = {kind: signal.getsignal(kind) for kind in output.STOPS}
+    """Those of a program at a terminal. The exporter's main() sets others for the process."""
+    before = {kind: signal.signal(kind, signal.SIG_DFL) for kind in output.STOPS}
     yield
     for kind, handler in before.items():
         signal.signal(kind, handler)

@@ -98,7 +98,7 @@ def test_darkroom_makes_the_same_pictures(family, ready, tmp_path):
     for name, model in zip(("plain", "ready"), ready(family), strict=True):
         (tmp_path / name).mkdir()
         asked = task(negative="blurry", steps=2, width=24, height=32)
-        records.append(parity.with_darkroom(model, asked, "ddim", "leading", tmp_path / name))
+        records.append(parity.with_darkroom(model, asked, "ddim", "leading", tmp_path / name)[0])
     assert numpy.array_equal(records[0].latents, records[1].latents)
     assert numpy.array_equal(records[0].pictures, records[1].pictures)
 

@@ -60,7 +60,7 @@ def test_the_same_pictures_as_at_run_time(family, naming, names, gentle, quick, 
     for name, model, loras in (("merged", merged, ()), ("run", plain, words), ("plain", plain, ())):
         folder = tmp_path / f"pictures-{name}"
         folder.mkdir()
-        records[name] = parity.with_darkroom(model, replace(asked, loras=tuple(loras)), "ddim", "leading", folder)
+        records[name] = parity.with_darkroom(model, replace(asked, loras=tuple(loras)), "ddim", "leading", folder)[0]
     told = {name: record.told | {"latents": record.latents} for name, record in records.items()}
     for role, value in told["run"].items():
         assert parity.difference(told["merged"][role], value) <= 1e-5, role
