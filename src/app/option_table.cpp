@@ -219,7 +219,7 @@ std::vector<Option> make_table() {
       {"offload", 0, {}, model, run, &Options::offload, "NAME",
        "networks that leave the device's memory while others run: none (default), text (the encoders) or all", 0, 0, choices_of<offload_names>},
       {"vae-slicing", 0, {}, model, run, &Options::vae_slicing, "N",
-       "pictures of a batch that the decoder sees at a time (default 1): more is faster on a GPU and takes memory", 1, 1024},
+       "pictures of a batch that the decoder sees at a time (default 1); each takes memory", 1, 1024},
       {"output", 'o', {}, output, run, &Options::output, "DIR|FILE.png",
        "a folder, made if missing, or a file in a folder that exists (default: the current folder)"},
       {"name", 0, {}, output, run, &Options::name, "TEMPLATE",
