@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from .checkpoint import Checkpoint
 from .layout import UNET, VAE, Shapes, clip_config, open_clip_config, under, unet_config, vae_config
-from .source import Part, Source, refuse_gaps, shortened
+from .source import Part, Source, refuse_gaps, shortened, telling_where
 from .tokenizer import clip_tokenizer
 
 # Of all of them; each adds to it.
@@ -180,7 +180,9 @@ def part(checkpoint: Checkpoint, kind: type, config: dict, prefixes: list[str], 
         names = [name for name in checkpoint.names if name.startswith(tuple(prefixes))]
         tensors = {name: checkpoint[checkpoint.names[name]] for name in names}
         module = Part(kind, config, None).empty()
-        fill(module, convert(tensors), precision)
+        with telling_where(kind.__name__):
+            tensors = convert(tensors)
+        fill(module, tensors, precision)
         return module
 
     return Part(kind, config, load)

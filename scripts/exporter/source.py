@@ -67,7 +67,8 @@ def telling_where(place: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = repr(error) if isinstance(error, KeyError) else next(iter(str(error).splitlines()), repr(error))
+        first = next(iter(str(error).splitlines()), repr(error))
+        reason = f"{error} is missing" if isinstance(error, KeyError) else first
         raise ValueError(f"{place}: {reason}") from error
 
 

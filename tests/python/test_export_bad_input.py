@@ -15,7 +15,7 @@ import pytest
 import torch
 from exporting import ROOT, edit, fault  # first: it sets the path
 from exporter import __main__ as exporter
-from exporter import output, trace
+from exporter import output, single_file, trace
 from miniatures import miniature
 from original_layout import in_original_layout
 from safetensors.torch import load_file, save_file
@@ -126,6 +126,15 @@ def test_numbers_that_are_no_weights(tmp_path):
     name = "model.diffusion_model.out.2.bias"
     save_file(tensors | {name: tensors[name].to(torch.int8)}, file)
     assert "UNet2DConditionModel: 1 tensors hold no floating-point numbers: conv_out.bias" in fault(file)
+
+
+def test_a_tensor_missing_for_its_conversion(tmp_path):
+    tensors = in_original_layout(miniature("sdxl"))
+    del tensors["model.diffusion_model.label_emb.0.2.bias"]
+    save_file(tensors, tmp_path / "x.safetensors")
+    source, _ = single_file.read_single_file(tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="UNet2DConditionModel: 'label_emb.0.2.bias' is missing"):
+        source.load("unet", torch.float32)
 
 
 def test_a_disk_that_is_too_small(folder, monkeypatch):
