@@ -79,6 +79,18 @@ def darkroom(tmp_path):
 
 
 @pytest.fixture
+def other_model(darkroom):
+    """The tiny model with the denoiser of another: a weaker model, or a refiner that can be seen."""
+    folder = darkroom.copy_model()
+    shutil.copy(MODELS / "tiny-v/unet.pt", folder / "unet.pt")
+    manifest = json.loads((folder / "model.json").read_text())
+    theirs = json.loads((MODELS / "tiny-v/model.json").read_text())
+    manifest["networks"]["unet"]["sha256"] = theirs["networks"]["unet"]["sha256"]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
 def as_nobody(darkroom):
     """Options of Darkroom.run that take away root's permission to do anything."""
     if os.getuid() != 0:

@@ -1,10 +1,9 @@
 """Guidance as a person asks for it."""
 
 import json
-import shutil
 
 import pytest
-from conftest import MODELS, pixels
+from conftest import pixels
 from PIL import Image
 
 
@@ -92,27 +91,15 @@ def test_a_line_of_a_prompt_file_may_set_guidance(darkroom):
     assert "p.jsonl:4: autoguidance: may be set for the whole run only" in result.err
 
 
-@pytest.fixture
-def weak(darkroom):
-    """The tiny model with the denoiser of the other."""
-    folder = darkroom.copy_model()
-    shutil.copy(MODELS / "tiny-v/unet.pt", folder / "unet.pt")
-    manifest = json.loads((folder / "model.json").read_text())
-    other = json.loads((MODELS / "tiny-v/model.json").read_text())
-    manifest["networks"]["unet"]["sha256"] = other["networks"]["unet"]["sha256"]
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
-
-
-def test_autoguidance_is_recorded_with_the_weaker_models_hash(darkroom, weak):
+def test_autoguidance_is_recorded_with_the_weaker_models_hash(darkroom, other_model):
     words = ("a cat", "-s", "1", "-o", "x.png")
-    result = darkroom.make(*words, "--autoguidance", weak, "--json")
+    result = darkroom.make(*words, "--autoguidance", other_model, "--json")
     assert result.code == 0, result.err
     assert result.objects[0]["evaluations"] == 4
     model = record(darkroom.folder / "x.png")["model"]
     assert model["autoguidance"] == "tiny"
     assert model["sha256"]["autoguidance/unet.pt"] != model["sha256"]["unet.pt"]
-    assert darkroom.make(*words, "--autoguidance", weak, "--json").objects[0]["skipped"]
+    assert darkroom.make(*words, "--autoguidance", other_model, "--json").objects[0]["skipped"]
     for other in ([], ["--autoguidance", "tiny"]):
         again = darkroom.make(*words, *other)
         assert again.code == 4

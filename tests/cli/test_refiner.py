@@ -1,11 +1,9 @@
 """--refiner: another model makes the last steps."""
 
 import json
-import shutil
 
 import pytest
 
-from conftest import MODELS
 from test_embeddings import vectors
 from test_lora import lora, safetensors
 
@@ -16,22 +14,10 @@ def record(darkroom, name="x.png"):
     return json.loads(darkroom.run("inspect", name, "--json").out)
 
 
-@pytest.fixture
-def other(darkroom):
-    """The tiny model with the denoiser of another, and so a refiner that can be seen."""
-    folder = darkroom.copy_model()
-    shutil.copy(MODELS / "tiny-v/unet.pt", folder / "unet.pt")
-    manifest = json.loads((folder / "model.json").read_text())
-    theirs = json.loads((MODELS / "tiny-v/model.json").read_text())
-    manifest["networks"]["unet"]["sha256"] = theirs["networks"]["unet"]["sha256"]
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
-
-
-def test_it_makes_the_last_steps(darkroom, other):
+def test_it_makes_the_last_steps(darkroom, other_model):
     pictures = {}
-    for name, words in {"alone": (), "half": ("--refiner", other, "--refiner-start", "0.5"),
-                        "most": ("--refiner", other, "--refiner-start", "0.25")}.items():
+    for name, words in {"alone": (), "half": ("--refiner", other_model, "--refiner-start", "0.5"),
+                        "most": ("--refiner", other_model, "--refiner-start", "0.25")}.items():
         result = darkroom.make(*WORDS, *words, "-o", f"{name}.png", "--trace-latents", "t", "--json")
         assert result.code == 0, result.err
         assert result.objects[0]["evaluations"] == 8
@@ -44,8 +30,8 @@ def test_it_makes_the_last_steps(darkroom, other):
     assert (darkroom.folder / "t/half-refiner-prompt-context.npy").exists()
 
 
-def test_it_is_recorded_and_compared(darkroom, other):
-    words = (*WORDS, "--refiner", other, "--refiner-start", "0.5")
+def test_it_is_recorded_and_compared(darkroom, other_model):
+    words = (*WORDS, "--refiner", other_model, "--refiner-start", "0.5")
     assert darkroom.make(*words).code == 0
     shown = darkroom.run("inspect", "x.png").out
     assert "Refiner: tiny, Refiner switch at: 0.5" in shown
@@ -54,28 +40,28 @@ def test_it_is_recorded_and_compared(darkroom, other):
     for refiner in ((), ("--refiner", "tiny")):
         again = darkroom.make(*WORDS, *refiner, *(("--refiner-start", "0.5") if refiner else ()))
         assert again.code == 4, again.err
-    manifest = json.loads((other / "model.json").read_text())
+    manifest = json.loads((other_model / "model.json").read_text())
     manifest["stages"][0]["steps_offset"] = 0
-    (other / "model.json").write_text(json.dumps(manifest))
+    (other_model / "model.json").write_text(json.dumps(manifest))
     assert "another model, or another version of it" in darkroom.make(*words).err
 
 
-def test_it_reads_embeddings_but_no_loras(darkroom, other):
+def test_it_reads_embeddings_but_no_loras(darkroom, other_model):
     darkroom.write("style.safetensors", safetensors({"emb_params": vectors()}))
     darkroom.write("light.safetensors", lora())
     told = {}
     for name, words in {"plain": (), "style": ("--embedding", "style.safetensors"), "lora": ("--lora", "light.safetensors")}.items():
-        result = darkroom.make("a style", *WORDS[1:], "--refiner", other, "-o", f"{name}.png", "--trace-latents", "t", *words)
+        result = darkroom.make("a style", *WORDS[1:], "--refiner", other_model, "-o", f"{name}.png", "--trace-latents", "t", *words)
         assert result.code == 0, result.err
         told[name] = [(darkroom.folder / f"t/{name}-{whose}prompt-context.npy").read_bytes() for whose in ("", "refiner-")]
     assert told["plain"][0] == told["plain"][1] == told["lora"][1] != told["lora"][0]
     assert told["style"][0] == told["style"][1] != told["plain"][0]
 
 
-def test_a_line_of_a_prompt_file_says_when(darkroom, other):
+def test_a_line_of_a_prompt_file_says_when(darkroom, other_model):
     darkroom.write("p.jsonl", "\n".join(json.dumps(line) for line in (
         {"prompt": "a", "refiner_start": 0.5}, {"prompt": "a"}, {"prompt": "a", "refiner_start": 1})))
-    result = darkroom.make("-f", "p.jsonl", "-s", "1", "--steps", "4", "--refiner", other, "--json")
+    result = darkroom.make("-f", "p.jsonl", "-s", "1", "--steps", "4", "--refiner", other_model, "--json")
     assert result.code == 1
     assert [o.get("refiner_start") for o in result.objects if o.get("path")] == [0.5, 0.8]
     assert "p.jsonl:3: --refiner-start leaves none of the 4 steps to the refiner" in result.err
