@@ -102,7 +102,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
     parser.add_argument("--sampler", help="darkroom's name of one that diffusers has too (default: the pipeline's)")
-    parser.add_argument("--lora", nargs="+", default=[], metavar="FILE:WEIGHT", help="fused in diffusers; needs peft")
+    parser.add_argument("--lora", nargs="+", default=[], metavar="FILE[:WEIGHT]", help="fused in diffusers")
     parser.add_argument("--embedding", nargs="+", default=[], metavar="[NAME=]FILE", help="textual inversions (.safetensors)")
     parser.add_argument("--not-sane", action="store_true", help="leave out the proof that the networks are alive and listen")
     return parser.parse_args()

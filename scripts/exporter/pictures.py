@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from . import measured
+from .lora import split as lora_and_weight
 from .scheduler import MULTISTEP_SAMPLERS, SAMPLERS
 
 # diffusers' names of what the U-Net is told -> darkroom's.
@@ -138,10 +139,10 @@ def scheduler_for(pipeline: DiffusionPipeline, sampler: str):
 def fuse(pipeline: DiffusionPipeline, loras: tuple[str, ...]) -> None:
     weights = {}
     for lora in loras:
-        file, _, weight = lora.rpartition(":")
+        file, weight = lora_and_weight(lora)
         name = f"lora{len(weights)}"
-        weights[name] = float(weight)
-        pipeline.load_lora_weights(Path(file).parent, weight_name=Path(file).name, adapter_name=name)
+        weights[name] = weight
+        pipeline.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
     if weights:
         pipeline.set_adapters(list(weights), list(weights.values()))
         pipeline.fuse_lora(adapter_names=list(weights))
