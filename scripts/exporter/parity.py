@@ -15,7 +15,7 @@ from .checks import release_memory
 from .console import quieten_libraries
 from .embedding import add_embeddings
 from .folder import read_json
-from .pictures import Record, Task, fuse, scheduler_for, with_darkroom, with_diffusers
+from .pictures import Record, Task, fuse, with_darkroom, with_diffusers, with_sampler
 from .random_pipeline import known_families, write_random_pipeline
 from .report import LATENTS, LEVELS, SHARE, TOLD, Report, difference
 from .sanity import prove_sane
@@ -70,7 +70,7 @@ def reference(source: Path, task: Task, sampler: str | None, sane: bool, report:
     pipeline = DiffusionPipeline.from_pretrained(source, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     if sampler:
-        pipeline.scheduler = scheduler_for(pipeline, sampler)
+        pipeline = with_sampler(pipeline, sampler)
     fuse(pipeline, task.loras)
     add_embeddings(pipeline, task.embeddings)
     theirs = with_diffusers(pipeline, task)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, LatentConsistencyModelPipeline, StableDiffusionPipeline
 from PIL import Image
 
 from . import measured
@@ -117,6 +117,15 @@ def with_darkroom(model: Path, task: Task, sampler: str, schedule: str, folder: 
     latents = np.stack([load(f"{index:05}-step-*.npy") for index in range(len(rows))], axis=1)
     pictures = np.stack([np.asarray(Image.open(folder / f"{index:05}.png")) for index in range(len(rows))])
     return Record(told, latents, pictures, seconds=seconds), used
+
+
+def with_sampler(pipeline: DiffusionPipeline, sampler: str) -> DiffusionPipeline:
+    """Walked by another scheduler, of darkroom's name."""
+    if isinstance(pipeline, LatentConsistencyModelPipeline):  # asks its scheduler what only LCM's can answer
+        pipeline = StableDiffusionPipeline(**pipeline.components, requires_safety_checker=False)
+        pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = scheduler_for(pipeline, sampler)
+    return pipeline
 
 
 def scheduler_for(pipeline: DiffusionPipeline, sampler: str):

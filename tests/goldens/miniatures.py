@@ -118,6 +118,10 @@ def pruned_sdxl():
                 reverse_transformer_layers_per_block=[[2, 1, 2], [1, 2, 1], 1])
 
 
+def lcm_sdxl():
+    return sdxl(LCMScheduler(**SCHEDULE, set_alpha_to_one=True), time_cond_proj_dim=256)
+
+
 def refiner():
     added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 256,
              "projection_class_embeddings_input_dim": WIDTH_2 + 5 * 256}
@@ -131,7 +135,7 @@ def refiner():
 
 
 FAMILIES = {family.__name__: family for family in (
-    sd1, sd1_inpaint, sd1_taesd, lcm, sd2, sd2_v, sd_turbo, sdxl, sdxl_turbo, pruned_sdxl, refiner)}
+    sd1, sd1_inpaint, sd1_taesd, lcm, sd2, sd2_v, sd_turbo, sdxl, sdxl_turbo, pruned_sdxl, refiner, lcm_sdxl)}
 
 
 def miniature(family: str):

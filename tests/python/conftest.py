@@ -53,7 +53,8 @@ def models(folders, tmp_path_factory):
 
 # Where betas end instead: random networks answer too roughly for latents to stay sane from noise as strong as the families'
 # own.
-GENTLE = {"sd2": 0.006, "sd_turbo": 0.003, "sdxl": 0.004, "sdxl_turbo": 0.004, "refiner": 0.004, "lcm": 0.004}
+GENTLE = {"sd2": 0.006, "sd_turbo": 0.003, "sdxl": 0.004, "sdxl_turbo": 0.004, "refiner": 0.004, "lcm": 0.004,
+          "lcm_sdxl": 0.004}
 
 
 def edited(folder: Path, output: Path, file: str, change) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exporting import ROOT  # first: it sets the path
-from exporter import parity
+from exporter import parity, pictures
 from exporter.embedding import add_embeddings
 from diffusers import DiffusionPipeline  # isort: skip
 from safetensors.torch import save_file
@@ -42,7 +42,7 @@ def with_diffusers(pair: dict, sampler: str, start: float, negative: str | None,
               "callback_on_step_end": lambda pipe, step, t, values: latents.append(values["latents"].clone()) or {}}
     (base, _), (refiner, _) = pair["sdxl"], pair["refiner"]
     for pipeline in (base, refiner):
-        pipeline.scheduler = parity.scheduler_for(pipeline, sampler)
+        pipeline.scheduler = pictures.scheduler_for(pipeline, sampler)
     handed = base(**common, **SIZE, denoising_end=start).images
     refiner(**common, image=handed, denoising_start=start)
     return torch.cat(latents).numpy()
