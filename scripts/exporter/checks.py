@@ -42,13 +42,16 @@ class Check:
 
     def run(self, file: Path, halves: Iterable[str] = HALVES) -> list[str]:
         """The precisions that the network in `file` may run at: float32, and of `halves` those at which it does not
-        overflow. Throws ValueError where parameter names or outputs differ from the original's."""
+        overflow. Throws ValueError where parameter names or outputs differ from the original's, and where it would run on
+        one device only."""
         exported = load(file, torch.float32)
         names = [name for name, _ in exported.named_parameters()]
         if names != self.names:
             odd = sorted(set(names) ^ set(self.names))
             raise ValueError(f"{file.name}: parameter names differ from the original's: "
                              f"{', '.join(odd) or 'their order'}")
+        if kept := kept_devices(exported.inlined_graph):
+            raise ValueError(f"{file.name}: would run on one device only: {', '.join(kept)}")
         self.compare(f"{file.name} at fp32", exported, len(self.inputs), FP32_TOLERANCE, largest_difference)
         passed = ["fp32"]
         for precision in halves:
@@ -107,6 +110,20 @@ def call(network: Network, exported: torch.jit.ScriptModule, inputs: tuple) -> t
     with torch.no_grad(), torch.jit.optimized_execution(False), RoundedProducts():
         output = exported(*given)
     return output if isinstance(output, tuple) else (output,)
+
+
+def kept_devices(graph: torch.Graph | torch.Block) -> list[str]:
+    """What in the graph stays where it was traced when the parameters move: operations that name a device, and tensors. A
+    number may stay: every device takes it."""
+    kept = []
+    for node in graph.nodes():
+        for block in node.blocks():
+            kept += kept_devices(block)
+        if node.kind() == "prim::Constant" and isinstance(node.output().type(), torch.DeviceObjType):
+            kept += [use.user.kind() for use in node.output().uses()]
+        if node.kind() == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t":
+            kept += [f"a tensor {list(tensor.shape)}" for tensor in [node.t("value")] if tensor.ndim > 0]
+    return sorted(set(kept))
 
 
 def is_finite(outputs: tuple[Tensor, ...]) -> bool:

@@ -4,13 +4,13 @@ import json
 import pytest
 import torch
 from exporting import Model, edit, export, fault  # first: it sets the path
-from exporter import checks  # isort: skip
+from exporter import adapters, checks  # isort: skip
 from miniatures import miniature
 from transformers import CLIPTextModel
 
 WIDTH, HEIGHT = 24, 40  # of pictures; 2 pixels a latent
 PROMPT = "a slice of pizza, on a teal background!"
-EXPORTED = ["sd1", "sd1_inpaint", "sd1_taesd", "lcm", "sd2_v", "sdxl", "pruned_sdxl", "refiner"]
+EXPORTED = ["sd1", "sd1_inpaint", "sd1_taesd", "lcm", "sd2_v", "sdxl", "pruned_sdxl", "refiner", "lcm_sdxl"]
 
 
 class Stop(Exception):
@@ -54,7 +54,7 @@ def test_the_denoiser_is_told_what_the_pipeline_tells_it(family, models, monkeyp
     args, kwargs = first_call(pipeline, **picture_settings(family))
     sample, timestep = args[0], args[1].reshape(1).float()
     guided = pipeline.do_classifier_free_guidance
-    assert guided == (family != "lcm") and len(sample) == 1 + guided
+    assert guided == (not family.startswith("lcm")) and len(sample) == 1 + guided
 
     numbers = {"original_height": HEIGHT, "original_width": WIDTH, "crop_top": 0, "crop_left": 0, "target_height": HEIGHT,
                "target_width": WIDTH, "guidance_weight": 6.0 - 1, **model.json["defaults"]}
@@ -151,6 +151,16 @@ def test_a_decoder_that_overflows_at_fp16_is_not_run_there(folder, tmp_path):
     model = Model(tmp_path / "out").json
     assert model["networks"]["decoder"]["precisions"] == ["fp32", "bf16"]
     assert model["license"] == "openrail++" and (tmp_path / "out/LICENSE.md").read_text() == "do no harm"
+
+
+OUTSIDE = torch.zeros(1)
+
+
+@pytest.mark.parametrize("zero, kept", [(lambda: torch.zeros(1), "aten::zeros"), (lambda: OUTSIDE, "a tensor [1]")])
+def test_a_network_that_stays_on_its_device_is_refused(zero, kept, folder, monkeypatch):
+    plain = adapters.Decoder.forward
+    monkeypatch.setattr(adapters.Decoder, "forward", lambda self, latents: plain(self, latents) + zero())
+    assert f"decoder.pt: would run on one device only: {kept}" in fault(folder)
 
 
 def test_bad_folders_are_refused(folder):
