@@ -13,8 +13,6 @@ namespace {
 // libtorch_cpu with its buffers, measured as resident memory of a run on the smallest model.
 constexpr int64_t kRuntime = 250 << 20;
 
-int64_t bytes_of(const std::string& precision) { return precision == "fp32" ? 4 : 2; }
-
 struct OffloadName {
   std::string_view name;
   Offload offload;
@@ -38,11 +36,8 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
                                const Pipeline::Options& options, size_t prompts) {
   const auto element = static_cast<int64_t>(c10::elementSize(options.precision));
   MemoryEstimate estimate{.runtime = kRuntime};
-  int64_t converted = 0;
   const auto bytes = [&](const Manifest& model, const std::string& name) {
-    const Manifest::Network& network = model.networks.at(name);
-    converted = std::max(converted, network.parameters * (bytes_of(network.stored_precision) - element));
-    return network.parameters * element;
+    return model.networks.at(name).parameters * element;
   };
   // The networks that are wanted at one time: text encoders and denoiser of each model, and the decoder.
   std::vector<int64_t> times = {bytes(manifest, manifest.stages.front().denoiser),
@@ -56,8 +51,6 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
   if (options.weaker) times.front() += bytes(*options.weaker, options.weaker->stages.front().denoiser);
   estimate.weights =
       options.offload == Offload::all ? std::ranges::max(times) : std::reduce(times.begin(), times.end());
-  // A network is read as it is stored, then converted a tensor at a time.
-  estimate.weights += converted;
 
   const double pixels = static_cast<double>(settings.width) * static_cast<double>(settings.height);
   const double scale = pixels * static_cast<double>(element) / 4;

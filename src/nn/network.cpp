@@ -29,14 +29,18 @@ std::string describe(const Tensors& inputs) {
   return text.str();
 }
 
-/// Moves parameters and buffers. Module::to would turn integer buffers, such as position ids, into floats.
-void move(const torch::jit::Module& module, at::Device device, at::ScalarType precision) {
-  const auto move_one = [&](at::Tensor tensor) {
-    tensor.requires_grad_(false);
-    tensor.set_data(tensor.is_floating_point() ? tensor.to(device, precision) : tensor.to(device));
-  };
-  for (const at::Tensor& parameter : module.parameters()) move_one(parameter);
-  for (const at::Tensor& buffer : module.buffers()) move_one(buffer);
+/// Calls `visit` with the name of each parameter, buffer and other tensor, and with the tensor.
+template <class Visit>
+void for_each_tensor(const torch::jit::Module& module, const Visit& visit) {
+  for (const auto& attribute : module.named_attributes())
+    if (attribute.value.isTensor()) visit(attribute.name, attribute.value.toTensor());
+}
+
+/// Gives a module's tensor the value. Module::to would turn integer buffers, such as position ids, into
+/// floats.
+void set(at::Tensor tensor, const at::Tensor& value, at::Device device, at::ScalarType precision) {
+  tensor.requires_grad_(false);
+  tensor.set_data(value.is_floating_point() ? value.to(device, precision) : value.to(device));
 }
 
 std::vector<at::Tensor> tensors_of(const c10::IValue& value) {
@@ -67,10 +71,15 @@ Network::Network(NetworkSpec spec, at::Device device, at::ScalarType precision)
   size_t arguments = 0;
   try {
     const at::NoGradGuard no_grad;
-    module_->script = torch::jit::load(file.string(), at::kCPU, /*load_debug_files=*/false);
+    const StoredTensors stored(file);
+    module_->script = torch::jit::load(stored.without_contents(), at::kCPU, /*load_debug_files=*/false);
     module_->script.eval();
     arguments = module_->script.get_method("forward").function().getSchema().arguments().size() - 1;  // self
-    move(module_->script, device, precision);
+    for_each_tensor(module_->script, [&](const std::string& name, const at::Tensor& tensor) {
+      set(tensor, stored.has(name) ? stored.read(name) : tensor, device, precision);
+    });
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& error) {
     throw_libtorch_error("cannot load " + module_->title(), error);
   }
@@ -123,7 +132,9 @@ void Network::move_to(at::Device device) {
   if (device == module_->device) return;
   try {
     const at::NoGradGuard no_grad;
-    move(module_->script, device, module_->precision);
+    for_each_tensor(module_->script, [&](const std::string&, const at::Tensor& tensor) {
+      set(tensor, tensor, device, module_->precision);
+    });
   } catch (const std::exception& error) {
     throw_libtorch_error("cannot move " + module_->title() + " to " + device_name(device), error);
   }

@@ -1,12 +1,14 @@
 #include "nn/stored_tensors.h"
 
 #include <ATen/ops/empty.h>
+#include <caffe2/serialize/file_adapter.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/api/compilation_unit.h>
 #include <torch/csrc/jit/serialization/unpickler.h>
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "darkroom/base/error.h"
 #include "nn/libtorch_error.h"
@@ -50,23 +52,54 @@ c10::IValue read_module(caffe2::serialize::PyTorchStreamReader& reader) {
 
 void collect(const c10::IValue& module, const std::string& prefix,
              std::map<std::string, at::Tensor>& tensors) {
-  for (const auto& attribute : module.toObjectRef().getSlot(0).toGenericDict()) {
+  const c10::IValue& attributes = module.toObjectRef().getSlot(0);
+  if (!attributes.isGenericDict()) return;  // an object that the file's code puts together
+  for (const auto& attribute : attributes.toGenericDict()) {
     const std::string name = prefix + attribute.key().toStringRef();
     if (attribute.value().isTensor()) tensors[name] = attribute.value().toTensor();
     if (attribute.value().isObject()) collect(attribute.value(), name + ".", tensors);
   }
 }
 
+/// A compressed record is read in pieces of this size, the content of another at once.
+constexpr size_t kPiece = 1 << 16;
+
+/// Reads a file, except the places that are left out.
+class FileWithGaps : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  using Gaps = std::map<uint64_t, size_t>;  ///< sizes by position
+  FileWithGaps(const std::filesystem::path& file, Gaps gaps) : file_(file.string()), gaps_(std::move(gaps)) {}
+
+  size_t size() const override { return file_.size(); }
+  size_t read(uint64_t position, void* into, size_t size, const char* what) const override {
+    const auto gap = gaps_.find(position);
+    if (gap != gaps_.end() && gap->second == size) return size;
+    return file_.read(position, into, size, what);
+  }
+
+ private:
+  caffe2::serialize::FileAdapter file_;
+  Gaps gaps_;
+};
+
 }  // namespace
 
 struct StoredTensors::Archive {
   explicit Archive(const std::filesystem::path& path) : file(path), reader(path.string()) {
-    collect(read_module(reader), "", tensors);
+    const c10::IValue module = read_module(reader);
+    collect(module, "", tensors);
+    std::map<std::string, size_t> named;
+    for (const auto& [name, tensor] : tensors)
+      if (tensor.numel() > 0) ++named[record_of(tensor)];
+    for (const auto& [name, tensor] : tensors)
+      if (tensor.numel() > 0 && tensor.storage().use_count() <= named.at(record_of(tensor)))
+        records.insert(record_of(tensor));
   }
 
   std::filesystem::path file;
   mutable caffe2::serialize::PyTorchStreamReader reader;
   std::map<std::string, at::Tensor> tensors;  ///< without their memory
+  std::set<std::string> records;              ///< that hold these alone, not a list's tensor as well
 };
 
 StoredTensors::StoredTensors(const std::filesystem::path& file) {
@@ -100,6 +133,17 @@ at::Tensor StoredTensors::read(const std::string& name) const {
   } catch (const std::exception& error) {
     throw_libtorch_error("cannot read '" + name + "' of '" + archive_->file.string() + "'", error);
   }
+}
+
+bool StoredTensors::has(const std::string& name) const { return archive_->tensors.contains(name); }
+
+std::shared_ptr<caffe2::serialize::ReadAdapterInterface> StoredTensors::without_contents() const {
+  FileWithGaps::Gaps gaps;
+  for (const std::string& record : archive_->records) {
+    const size_t size = archive_->reader.getRecordSize("data/" + record);
+    if (size > kPiece) gaps[archive_->reader.getRecordOffset("data/" + record)] = size;
+  }
+  return std::make_shared<FileWithGaps>(archive_->file, std::move(gaps));
 }
 
 }  // namespace darkroom

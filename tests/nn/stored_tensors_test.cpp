@@ -22,7 +22,7 @@ class Stored : public ::testing::TestWithParam<File> {
   const std::filesystem::path path_ = std::filesystem::path(DARKROOM_SOURCE_DIR) / GetParam().file;
 };
 
-// emoji's text encoder has compressed records; tiny's lie at odd places.
+// emoji's text encoder has compressed records, its decoder large ones; tiny's lie at odd places.
 TEST_P(Stored, HoldsWhatLoadingGives) {
   const StoredTensors stored(path_);
   Network network({"network", path_, GetParam().inputs, {"output"}}, at::kCPU, at::kFloat);
@@ -37,7 +37,8 @@ INSTANTIATE_TEST_SUITE_P(
     Files, Stored,
     ::testing::Values(File{"tests/models/tiny/unet.pt", "unet", {"sample", "timestep", "context"}},
                       File{"tests/models/tiny-v/text.pt", "text", {"ids"}},
-                      File{"models/emoji/text.pt", "text", {"ids"}}));
+                      File{"models/emoji/text.pt", "text", {"ids"}},
+                      File{"models/emoji/decoder.pt", "decoder", {"latents"}}));
 
 TEST(StoredTensors, NamesWhatIsNotThere) {
   const StoredTensors stored(DARKROOM_TEST_DATA "/models/tiny/unet.pt");

@@ -28,9 +28,10 @@ struct NetworkSpec {
 /// A frozen network. The only class that knows TorchScript; device, precision and memory format end here.
 class Network {
  public:
-  /// Loads the file on the CPU, then moves it (loading to CUDA directly would move traced scalar constants
-  /// too, a hidden synchronisation per layer). Runs code from the file: check its hash first. Throws
-  /// ModelError, naming file and cause, if it cannot be loaded, and ResourceError if memory runs out.
+  /// Loads the file on the CPU and moves its tensors, one read after the other, so that only one is there
+  /// twice (loading to CUDA directly would move traced scalar constants too, a hidden synchronisation per
+  /// layer). Runs code from the file: check its hash first. Throws ModelError, naming file and cause, if it
+  /// cannot be loaded, and ResourceError if memory runs out.
   Network(NetworkSpec spec, at::Device device, at::ScalarType precision);
   ~Network();
   Network(Network&&) noexcept;
