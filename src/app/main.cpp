@@ -15,11 +15,6 @@
 #include "app/run.h"
 #include "app/signals.h"
 
-// Read by jemalloc when the program starts. Every step frees and takes the same memory: given back to the
-// system in between, a quarter of the time of a large model's step on a CPU goes into getting it again.
-extern "C" const char* malloc_conf;
-const char* malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
-
 namespace darkroom {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "app/allocator.h"
 #include "app/command_line.h"
 #include "app/numbers.h"
 #include "app/plan.h"
@@ -66,6 +67,9 @@ class Runner {
         batch.front().options, requests,
         [&](int64_t step, int64_t steps, const at::Tensor& x) {
           progress_.step(step, steps);
+          // The decoder takes more, in larger pieces, of which later walks then have enough.
+          if (step == steps && !decoded_) release_freed_memory();
+          decoded_ |= step == steps;
           if (!plan_.options.trace_latents.empty()) trace(batch, step, x);
         },
         plan_.resumed ? &plan_.resumed->state : nullptr, &reached);
@@ -134,6 +138,7 @@ class Runner {
   Console& console_;
   Pipeline pipeline_;
   Progress progress_;
+  bool decoded_ = false;
   int64_t written_ = 0;
   Evaluations evaluations_;  ///< of the pictures written
 };
