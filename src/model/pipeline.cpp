@@ -44,18 +44,33 @@ std::vector<double> weights_of(const std::vector<Request>& requests, const Setti
   return common;
 }
 
+// What is resumed may come from a file, or from another device.
+SamplerState moved(SamplerState state, at::Device device) {
+  const auto move = [&](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(device);
+  };
+  move(state.x);
+  for (Evaluation& evaluation : state.history) {
+    move(evaluation.x);
+    move(evaluation.prediction.x0);
+    move(evaluation.prediction.eps);
+    move(evaluation.prediction.variance);
+  }
+  return state;
+}
+
 // Where a walk begins: at what is resumed, at the requests' own latents, or at noise.
 SamplerState start_of(const Settings& settings, const std::vector<Request>& requests, const Walk& walk,
-                      SeededNoise& noise, const WalkState* resume) {
+                      SeededNoise& noise, const WalkState* resume, at::Device device) {
   if (resume) {
     noise.restore(resume->streams);
-    return resume->sampler;
+    return moved(resume->sampler, device);
   }
   const double scale = settings.start_step == 0 ? walk.init_scale : 1;
   if (!settings.given_latents) return {noise.draw() * scale};
   std::vector<at::Tensor> images;
   for (const Request& request : requests) images.push_back(request.latents * scale);
-  return {at::stack(images), static_cast<size_t>(settings.start_step)};
+  return {at::stack(images).to(device), static_cast<size_t>(settings.start_step)};
 }
 
 // Outcome::told of each image, from the inputs of each leg.
@@ -186,7 +201,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
   std::vector<BranchInputs> inputs = encode(settings, requests);
   const auto told = told_of(inputs, requests.size());
   Evaluations evaluations;
-  SamplerState state = start_of(settings, requests, legs.front().walk, noise, resume);
+  SamplerState state = start_of(settings, requests, legs.front().walk, noise, resume, options.device);
   for (size_t i = 0; i < legs.size(); ++i) {
     const Leg& leg = legs[i];
     LoadedModel& model = *models()[i];

@@ -14,6 +14,7 @@
 #include "nn/tensor_view.h"
 #include "support/collected.h"
 #include "support/golden.h"
+#include "support/stand_in_device.h"
 #include "support/temporary_folder.h"
 
 namespace darkroom {
@@ -123,11 +124,16 @@ TEST_F(InversionsTest, ComeAndGoBetweenJobs) {
   Settings with = plain, other = plain;
   with.embeddings = {embedding("style", 3, 2)};
   other.embeddings = {embedding("other", 2, -2), with.embeddings.front()};
-  for (const std::string& name : offload_names()) {
-    Pipeline pipeline(manifest_, {.offload = find_offload(name)}, diagnostics_);
+  const Pipeline::Options kinds[] = {{},
+                                     {.offload = Offload::text},
+                                     {.offload = Offload::all},
+                                     {.device = testing::stand_in_device()},
+                                     {.device = testing::stand_in_device(), .offload = Offload::all}};
+  for (const Pipeline::Options& options : kinds) {
+    Pipeline pipeline(manifest_, options, diagnostics_);
     const auto latents = [&](const Settings& settings) {
       const Request request{"a style", "no style", 1, "prompt"};
-      return pipeline.generate(settings, {request}).front().latents;
+      return pipeline.generate(settings, {request}).front().latents.cpu();
     };
     const at::Tensor none = latents(plain), some = latents(with);
     EXPECT_GT(testing::worst_difference(some, none), 1e-3);

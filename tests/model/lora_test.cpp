@@ -14,6 +14,7 @@
 #include "model/load.h"
 #include "support/collected.h"
 #include "support/golden.h"
+#include "support/stand_in_device.h"
 #include "support/temporary_folder.h"
 
 namespace darkroom {
@@ -131,7 +132,7 @@ class LoraRun : public LoraFiles {
 
   at::Tensor latents(Pipeline& pipeline, const Settings& settings) {
     const Request request{run_["prompt"], run_["negative_prompt"].get<std::string>(), run_["seed"], "prompt"};
-    return pipeline.generate(settings, {request}).front().latents;
+    return pipeline.generate(settings, {request}).front().latents.cpu();
   }
 
   const json run_ = json::parse(goldens().metadata().at("run"));
@@ -141,15 +142,15 @@ TEST_F(LoraRun, EqualsDiffusersWithTwoFused) {
   Settings s = settings();
   s.loras = {recorded_lora("kohya", 0.7), recorded_lora("locon-bf16", -0.4)};
   const at::Tensor wanted = tensor_of(goldens().at("two/latents"));
-  for (const std::string& offload : offload_names()) {
-    Pipeline::Options options;
-    options.offload = find_offload(offload);
-    Pipeline pipeline(manifest_, options, diagnostics_);
-    const at::Tensor plain = latents(pipeline, settings());
-    const double worst = worst_difference(latents(pipeline, s), wanted[-1][0]);
-    std::printf("latents %.1e\n", worst);
-    EXPECT_LE(worst, 1e-4) << "offload " << offload;
-    EXPECT_GT(worst_difference(plain, wanted[-1][0]), 1e-2) << "these LoRAs change too little to be seen";
+  for (const at::Device device : {at::Device(at::kCPU), testing::stand_in_device()}) {
+    for (const std::string& offload : offload_names()) {
+      Pipeline pipeline(manifest_, {.device = device, .offload = find_offload(offload)}, diagnostics_);
+      const at::Tensor plain = latents(pipeline, settings());
+      const double worst = worst_difference(latents(pipeline, s), wanted[-1][0]);
+      EXPECT_LE(worst, 1e-4) << device << ", offload " << offload;
+      EXPECT_GT(worst_difference(plain, wanted[-1][0]), 1e-2) << "these LoRAs change too little to be seen";
+      EXPECT_TRUE(at::equal(latents(pipeline, settings()), plain)) << device << ", offload " << offload;
+    }
   }
 }
 
