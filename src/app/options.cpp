@@ -72,15 +72,14 @@ struct SetField {
     options.steps = static_cast<int64_t>(list.size());
     options.*field = std::move(list);
   }
+  void operator()(std::vector<Lora> Options::*field) const { options.*field = each_of(parse_lora); }
+  void operator()(std::vector<Embedding> Options::*field) const { options.*field = each_of(parse_embedding); }
+
   template <typename Item>
-  void operator()(std::vector<Item> Options::*field) const {
+  std::vector<Item> each_of(Item (*parse)(std::string_view what, const std::string& text)) const {
     std::vector<Item> list;
-    for (const std::string& text : texts)
-      if constexpr (std::is_same_v<Item, Lora>)
-        list.push_back(parse_lora(what, text));
-      else
-        list.push_back(parse_embedding(what, text));
-    options.*field = std::move(list);
+    for (const std::string& text : texts) list.push_back(parse(what, text));
+    return list;
   }
 };
 

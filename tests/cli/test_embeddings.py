@@ -6,11 +6,7 @@ import json
 import numpy
 import pytest
 from conftest import pixels
-from test_lora import lora, record, safetensors
-
-
-def vectors(count=2, width=8, seed=1):
-    return numpy.random.default_rng(seed).normal(size=(count, width))
+from weights import check_reads, lora, only_the_second_line_works, record, safetensors, vectors
 
 
 @pytest.fixture
@@ -152,16 +148,9 @@ def test_an_embedding_of_another_model(darkroom, kind):
 def test_a_bad_line_does_not_stop_the_others(darkroom, style):
     darkroom.write("broken.safetensors", WHOLE[:-1])
     darkroom.write("wide.safetensors", safetensors({"emb_params": vectors(width=16)}))
-    darkroom.write("p.jsonl", "\n".join(json.dumps({"prompt": f"{index} wide", "embedding": name}) for index, name in enumerate(
-        ["gone.safetensors", "style.safetensors", "broken.safetensors", "broken.safetensors", "wide.safetensors", 5])))
-    result = darkroom.make("-f", "p.jsonl", "-s", "1")
-    assert result.code == 1
-    assert result.out == "./00001-1-wide-1.png\n"
-    for line in (1, 3, 4, 5, 6):
-        assert result.err.count(f"p.jsonl:{line}: ") == 1, result.err
+    only_the_second_line_works(darkroom, "embedding", [
+        "gone.safetensors", "style.safetensors", "broken.safetensors", "broken.safetensors", "wide.safetensors", 5])
 
 
 def test_check_with_an_embedding(darkroom, style):
-    words = ("check", "style", "-m", "tiny", "-t", "1", "--steps", "2", "-W", "16", "-H", "16", "--precision", "bf16")
-    assert darkroom.run(*words, "--embedding", "style.safetensors").code == 0
-    assert darkroom.run(*words, "--embedding", "gone.safetensors").code == 3
+    check_reads(darkroom, "--embedding")

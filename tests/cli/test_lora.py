@@ -8,30 +8,7 @@ import struct
 import numpy
 import pytest
 from conftest import pixels
-from PIL import Image
-
-UNET = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
-TEXT = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
-
-
-def safetensors(tensors, metadata=None):
-    header, data = {"__metadata__": metadata or {}}, b""
-    for name, array in tensors.items():
-        bytes_ = numpy.ascontiguousarray(array, dtype="<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(bytes_)]}
-        data += bytes_
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def lora(modules=(UNET, TEXT), width=8, seed=1, **more):
-    """A LoRA of these modules, all 8x8 in the tiny model."""
-    random = numpy.random.default_rng(seed)
-    tensors = {}
-    for module in modules:
-        tensors |= {f"{module}.lora_down.weight": random.normal(size=(2, width)),
-                    f"{module}.lora_up.weight": random.normal(size=(8, 2)), f"{module}.alpha": numpy.array(2.0)}
-    return safetensors(tensors | {name: numpy.ones(8) for name in more.get("others", ())})
+from weights import UNET, check_reads, lora, only_the_second_line_works, record, safetensors
 
 
 @pytest.fixture
@@ -43,11 +20,6 @@ def picture(darkroom, *words, name="x.png"):
     result = darkroom.make("an apple", "-s", "1", "-o", name, *words)
     assert result.code == 0, result.err
     return pixels(darkroom.folder / name)
-
-
-def record(file):
-    with Image.open(file) as image:
-        return image.text["parameters"], json.loads(image.text["darkroom"])
 
 
 def test_a_lora_changes_the_picture(darkroom, style):
@@ -219,16 +191,9 @@ def test_keys_without_a_use_are_a_warning(darkroom):
 def test_a_bad_line_does_not_stop_the_others(darkroom, style):
     darkroom.write("broken.safetensors", lora()[:-1])
     darkroom.write("big.safetensors", lora(width=64))
-    darkroom.write("p.jsonl", "\n".join(json.dumps({"prompt": str(index), "lora": name}) for index, name in enumerate(
-        ["gone.safetensors", "style.safetensors", "broken.safetensors", "big.safetensors", "style.safetensors:x", 5])))
-    result = darkroom.make("-f", "p.jsonl", "-s", "1")
-    assert result.code == 1
-    assert result.out == "./00001-1-1.png\n"
-    for line in (1, 3, 4, 5, 6):
-        assert result.err.count(f"p.jsonl:{line}: ") == 1, result.err
+    only_the_second_line_works(darkroom, "lora", [
+        "gone.safetensors", "style.safetensors", "broken.safetensors", "big.safetensors", "style.safetensors:x", 5])
 
 
 def test_check_with_a_lora(darkroom, style):
-    words = ("check", "x", "-m", "tiny", "-t", "1", "--steps", "2", "-W", "16", "-H", "16", "--precision", "bf16")
-    assert darkroom.run(*words, "--lora", "style.safetensors").code == 0
-    assert darkroom.run(*words, "--lora", "gone.safetensors").code == 3
+    check_reads(darkroom, "--lora")

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from test_embeddings import vectors
-from test_lora import lora, safetensors
+from weights import lora, safetensors, vectors
 
 WORDS = ("a cat", "-s", "1", "--steps", "4", "-o", "x.png")
 
