@@ -21,6 +21,7 @@ from .source import shortened
 
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 MOST_WEIGHT = 100  # as darkroom's --lora
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # as darkroom reads
 # How the names of the first halves end: kohya's, diffusers' of three ages, PEFT's with or without the adapter's name.
 DOWN = re.compile(r"(?P<stem>.+?)(?P<lora>[._]lora(?:_linear_layer)?[._])(?P<half>down|A)(?:\.[^.]+)?\.weight")
 KOHYA = re.compile(r"lora_(unet|te|te1|te2)_")
@@ -134,7 +135,33 @@ def settings_in(checkpoint: Checkpoint) -> dict:
     settings = json.loads(checkpoint.metadata.get("lora_adapter_metadata", "{}"))
     if not isinstance(settings, dict):
         raise ValueError("has a lora_adapter_metadata that is no JSON object")
+    for key, value in settings.items():
+        name = key.rpartition(".")[2]
+        if name == "lora_alpha" and not is_number(value) or name == "alpha_pattern" and not (
+                isinstance(value, dict) and all(map(is_number, value.values()))):
+            raise ValueError(f"has a lora_adapter_metadata whose {key} is {value!r}")
     return settings
+
+
+def is_number(value) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def factor(checkpoint: Checkpoint, key: str) -> Tensor:
+    """A matrix, or a convolution's weight, at float32."""
+    tensor = checkpoint[key]
+    if tensor.dtype not in FLOATS:
+        raise ValueError(f"holds {key!r} as {str(tensor.dtype).removeprefix('torch.')}, not as float32, float16 or bfloat16")
+    if tensor.ndim < 2 or 0 in tensor.shape:
+        raise ValueError(f"holds {key!r} of the shape {list(tensor.shape)}")
+    return tensor.float()
+
+
+def alpha_in(checkpoint: Checkpoint, key: str) -> float:
+    tensor = checkpoint[key]
+    if tensor.numel() != 1 or not tensor.isfinite().all():
+        raise ValueError(f"holds {key!r}, which is not one number")
+    return tensor.item()
 
 
 def pairs_in(checkpoint: Checkpoint) -> Iterator[Pair]:
@@ -146,14 +173,14 @@ def pairs_in(checkpoint: Checkpoint) -> Iterator[Pair]:
         up = match and match["stem"] + match["lora"] + other + key[match.end("half"):]
         if up not in shapes:
             continue
-        pair = Pair([key, up], checkpoint[key].float(), checkpoint[up].float())
+        pair = Pair([key, up], factor(checkpoint, key), factor(checkpoint, up))
         rank, stem = len(pair.down), match["stem"]
         for alpha in (f"{stem}.alpha", f"{stem}_lora.alpha"):
             if alpha in shapes:
-                pair.up = pair.up * (checkpoint[alpha].item() / rank)
+                pair.up = pair.up * (alpha_in(checkpoint, alpha) / rank)
                 pair.keys.append(alpha)
         if (mid := f"{stem}.lora_mid.weight") in shapes:
-            pair.down = torch.einsum("abyx,bi->aiyx", checkpoint[mid].float(), pair.down.flatten(1))
+            pair.down = torch.einsum("abyx,bi->aiyx", factor(checkpoint, mid), pair.down.flatten(1))
             pair.keys.append(mid)
         yield pair
 

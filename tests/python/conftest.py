@@ -31,6 +31,15 @@ def folder(folders, tmp_path):
     return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Checks without what takes a second or two each: pictures of common size, half precisions."""
+    from exporter import checks
+
+    monkeypatch.setattr(checks, "PICTURES", [])
+    monkeypatch.setattr(checks, "HALVES", {})
+
+
 @pytest.fixture(scope="session")
 def models(folders, tmp_path_factory):
     """Family -> its exported model folder, at float32."""

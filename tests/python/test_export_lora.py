@@ -43,12 +43,6 @@ def lora_file(file: Path, family: str, names=FILES["kohya"], seed: int = 5) -> P
     return file
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(checks, "PICTURES", [])
-    monkeypatch.setattr(checks, "HALVES", {})
-
-
 @pytest.mark.parametrize("family, naming, names", CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_the_same_pictures_as_at_run_time(family, naming, names, gentle, quick, tmp_path):
     source, plain = gentle(family)
@@ -138,6 +132,15 @@ BAD = {  # what the file holds, what is said of it
     "of flux": (pair("lora_unet_double_blocks_0_img_attn_proj"), "changes nothing in this model: it has lora_unet_double_blocks_0"),
     "untrained": (UNET_PAIR | {f"{UNET}.lora_up.weight": torch.zeros(32, 2)}, "changes nothing in this model"),
     "a model": ({"model.diffusion_model.out.0.weight": torch.ones(4)}, "changes nothing in this model: it has model.diffusion_model.out"),
+    "whole numbers": (UNET_PAIR | {f"{UNET}.lora_up.weight": torch.ones(32, 2, dtype=torch.int8)},
+                      f"holds '{UNET}.lora_up.weight' as int8, not as float32, float16 or bfloat16"),
+    "float8": (UNET_PAIR | {f"{UNET}.lora_down.weight": torch.ones(2, 64).to(torch.float8_e4m3fn)}, "as float8_e4m3fn"),
+    "rank 0": (pair() | {f"{UNET}.lora_down.weight": torch.ones(0, 64), f"{UNET}.lora_up.weight": torch.ones(32, 0)},
+               f"holds '{UNET}.lora_down.weight' of the shape [0, 64]"),
+    "flat": (UNET_PAIR | {f"{UNET}.lora_down.weight": torch.ones(2)}, f"holds '{UNET}.lora_down.weight' of the shape [2]"),
+    "flat middle": (UNET_PAIR | {f"{UNET}.lora_mid.weight": torch.ones(2)}, f"holds '{UNET}.lora_mid.weight' of the shape [2]"),
+    "two alphas": (UNET_PAIR | {f"{UNET}.alpha": torch.ones(2)}, f"holds '{UNET}.alpha', which is not one number"),
+    "no alpha": (UNET_PAIR | {f"{UNET}.alpha": torch.tensor(torch.nan)}, f"holds '{UNET}.alpha', which is not one number"),
     "half": ({f"{UNET}.lora_up.weight": torch.ones(32, 2)}, "changes nothing in this model"),
 }
 
@@ -148,6 +151,15 @@ def test_other_files_are_refused(kind, folders, tmp_path):
     save_file(content, tmp_path / "x.safetensors")
     message = fault(folders("sd1"), "--lora", str(tmp_path / "x.safetensors"))
     assert said in message and "x.safetensors" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("key, value", [("unet.lora_alpha", "8"), ("lora_alpha", None), ("lora_alpha", float("inf")),
+                                        ("unet.alpha_pattern", {"to_k": [1]}), ("alpha_pattern", 8)])
+def test_settings_of_another_type_are_refused(key, value, folders, tmp_path):
+    content = {f"unet.{name}": value for name, value in pair("down_blocks.0.attentions.0.proj_in").items() if "alpha" not in name}
+    save_file(content, tmp_path / "x.safetensors", {"lora_adapter_metadata": json.dumps({key: value})})
+    said = fault(folders("sd1"), "--lora", str(tmp_path / "x.safetensors"))
+    assert f"--lora {tmp_path / 'x.safetensors'}: has a lora_adapter_metadata whose {key} is {value!r}" in said
 
 
 def test_bad_words_are_refused(folders, tmp_path):
