@@ -122,7 +122,8 @@ def main() -> int:
     with nullcontext(given.work) if given.work else tempfile.TemporaryDirectory() as work:
         work = Path(work)
         work.mkdir(exist_ok=True)
-        source, model = given.source or work / "source", given.model or work / "model"
+        kind = f"-{given.random}-{given.stored}" if given.random else ""
+        source, model = given.source or work / f"source{kind}", given.model or work / f"model{kind}"
         if not source.exists() and given.random:
             write_random_pipeline(given.random, source, PRECISIONS[given.stored])
         if not model.exists():

@@ -37,5 +37,6 @@ class Report:
         self.line(what, value, value >= bound, f"at least {bound:g}")
 
     def within(self, what: str, values: list[float], bounds: tuple[float, float]) -> None:
-        worst = max(values, key=lambda value: max(value / bounds[1], bounds[0] / max(value, 1e-9)))
-        self.line(what, worst, bounds[0] <= worst <= bounds[1], f"{bounds[0]:g} to {bounds[1]:g}")
+        outside = [value for value in values if not bounds[0] <= value <= bounds[1]]  # and NaN
+        worst = max(outside or values, key=lambda value: max(value / bounds[1], bounds[0] / max(value, 1e-9)))
+        self.line(what, worst, not outside, f"{bounds[0]:g} to {bounds[1]:g}")

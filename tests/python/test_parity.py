@@ -2,12 +2,15 @@
 
 import io
 import json
+import math
 import os
 
 import pytest
 
 from exporting import ROOT  # first: it sets the path
 from exporter import parity
+from exporter.scheduler import sampler_of
+from miniatures import miniature
 
 os.environ.setdefault("DARKROOM_BINARY", str(ROOT / "build" / "darkroom"))
 TWO = ["a slice of pizza on a teal background", "the café's 2 best boats! ☂"]
@@ -18,7 +21,7 @@ def task(**changes) -> parity.Task:
                           "guidance": 6.0} | changes)
 
 
-# Of every family DDIM, the pipeline's own scheduler and at least two samplers more; an order of 2, noise, no guidance, no
+# Of every family DDIM and three samplers more, one of them the pipeline's own (None); an order of 2, noise, no guidance, no
 # negative prompt and an empty one are each somewhere.
 CASES = [
     ("sd1", None, task()),
@@ -53,7 +56,7 @@ CASES = [
     ("sdxl", None, task()),
     ("sdxl", "ddim", task(negative="")),
     ("sdxl", "dpm++2m", task(negative="blurry", steps=3)),
-    ("sdxl", "euler", task(guidance=1.0, prompts=TWO[1:], seeds=[12])),
+    ("sdxl", "euler_a", task(guidance=1.0, prompts=TWO[1:], seeds=[12])),
     ("sdxl_turbo", None, task(guidance=1.0, steps=2)),
     ("sdxl_turbo", "ddim", task(steps=3)),
     ("sdxl_turbo", "euler", task(guidance=1.0)),
@@ -87,3 +90,18 @@ def test_a_difference_is_named_where_it_begins(gentle, tmp_path):
     (tmp_path / "pictures").mkdir()
     report = parity.check(source, damaged, task(), "ddim", tmp_path / "pictures", sane=False, report=parity.Report(io.StringIO()))
     assert report.failed[0] == "latents after step 1"
+
+
+@pytest.mark.parametrize("family", dict.fromkeys(family for family, _, _ in CASES))
+def test_every_family_has_ddim_and_three_more(family):
+    own = sampler_of(miniature(family).scheduler)
+    samplers = [sampler or own for name, sampler, _ in CASES if name == family]
+    assert "ddim" in samplers and len(set(samplers)) == len(samplers) >= 4
+
+
+@pytest.mark.parametrize("values, good", [
+    ([1.0, 2.0], True), ([2.0, 3.5], False), ([0.5, 2.0], False), ([math.nan, 2.0], False), ([2.0, math.nan], False)])
+def test_a_value_outside_or_nan_fails_wherever_it_stands(values, good):
+    report = parity.Report(io.StringIO())
+    report.within("x", values, (1.0, 3.0))
+    assert report.failed == ([] if good else ["x"])
