@@ -5,6 +5,7 @@ import pytest
 import torch
 from exporting import Model, edit, export, fault  # first: it sets the path
 from exporter import adapters, checks  # isort: skip
+from exporter.networks import networks_of
 from miniatures import miniature
 from transformers import CLIPTextModel
 
@@ -151,6 +152,26 @@ def test_a_decoder_that_overflows_at_fp16_is_not_run_there(folder, tmp_path):
     model = Model(tmp_path / "out").json
     assert model["networks"]["decoder"]["precisions"] == ["fp32", "bf16"]
     assert model["license"] == "openrail++" and (tmp_path / "out/LICENSE.md").read_text() == "do no harm"
+
+
+@pytest.mark.parametrize("number", range(checks.SMALL_CASES))
+def test_an_overflow_in_any_case_leaves_fp16_out(number, models, monkeypatch):
+    torch.manual_seed(0)
+    pipeline, real, called = miniature("sd1"), checks.call, []
+    network = networks_of(pipeline)[-1]
+    check = checks.Check(network, pipeline.vae, 2)
+
+    def call(network, exported, inputs):
+        outputs = real(network, exported, inputs)
+        if next(exported.parameters()).dtype == torch.float16:
+            called.append(next(index for index, known in enumerate(check.inputs) if known is inputs))
+            if called[-1] == number:
+                outputs = (outputs[0] * torch.inf,)
+        return outputs
+
+    monkeypatch.setattr(checks, "call", call)
+    assert check.run(models("sd1") / "decoder.pt") == ["fp32", "bf16"]
+    assert len(called) == len(set(called))  # a CPU is slow there
 
 
 OUTSIDE = torch.zeros(1)
