@@ -3,9 +3,11 @@
 import argparse
 import gc
 import json
+import math
 import shutil
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +18,11 @@ from torch import nn
 from . import checks, manifest
 from .console import quieten_libraries, say
 from .embedding import convert_embedding
-from .folder import read_folder, read_vae
+from .folder import read_folder, read_vae, weights_read
 from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
 from .output import stop_as_by_keyboard, whole_folder
+from .scheduler import SAMPLER_NAMES, SPACING_NAMES
 from .single_file import families, read_single_file, read_vae_file
 from .source import Part, Source, shortened
 from .tokenizer import tokenizer_entry, write_merges
@@ -28,6 +31,7 @@ from .trace import PRECISIONS, save_traced
 gc.freeze()  # a million objects of the modules above, through which checks.release_memory() would go every time
 
 MEASURED_LATENTS = 64  # rows and columns: more would take minutes, and memory grows as they do
+MOST_PIXELS, MOST_STEPS = 16384, 1_000_000  # of a side, of a picture: as src/model/manifest.cpp
 
 
 def main(words: list[str] | None = None) -> int:
@@ -74,13 +78,29 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--embedding", action="store_true", help=(
         "SOURCE is a textual inversion embedding, .pt or .bin, and OUTPUT the .safetensors file to make of it"))
     defaults = parser.add_argument_group("what darkroom does where its user says nothing (default: as diffusers)")
-    defaults.add_argument("--width", type=int)
-    defaults.add_argument("--height", type=int)
-    defaults.add_argument("--steps", type=int)
-    defaults.add_argument("--cfg-scale", type=float)
-    defaults.add_argument("--sampler")
-    defaults.add_argument("--schedule")
+    defaults.add_argument("--width", type=count_to(MOST_PIXELS), metavar="PIXELS")
+    defaults.add_argument("--height", type=count_to(MOST_PIXELS), metavar="PIXELS")
+    defaults.add_argument("--steps", type=count_to(MOST_STEPS), metavar="N")
+    defaults.add_argument("--cfg-scale", type=finite, metavar="X")
+    defaults.add_argument("--sampler", choices=SAMPLER_NAMES, metavar="NAME", help=", ".join(SAMPLER_NAMES))
+    defaults.add_argument("--schedule", choices=SPACING_NAMES, metavar="NAME", help=", ".join(SPACING_NAMES))
     return parser.parse_args(words)
+
+
+def count_to(most: int) -> Callable[[str], int]:
+    def count(word: str) -> int:
+        if not word.isdecimal() or not 1 <= int(word) <= most:
+            raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1 to {most}")
+        return int(word)
+
+    return count
+
+
+def finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{word!r} is no finite number")
+    return number
 
 
 def export(options: argparse.Namespace) -> None:
@@ -115,7 +135,7 @@ def read_other_vae(place: Path, scaling_factor: float) -> Part:
     try:
         if place.is_dir():
             return read_vae(place)
-        if (place.parent / "config.json").is_file():
+        if (place.parent / "config.json").is_file() and place.name in [file.name for file in weights_read(place.parent)]:
             return read_vae(place.parent)
         return read_vae_file(place, scaling_factor)
     except (ValueError, OSError) as error:
@@ -133,6 +153,7 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
         defaults |= families()[options.family].get("defaults", {})
     given = {key: getattr(options, key, None) for key in defaults}
     defaults |= {key: value for key, value in given.items() if value is not None}
+    refuse_odd_size(defaults, factor)
     model = {
         "format": 1,
         "name": options.name or options.output.name,
@@ -146,6 +167,7 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
         "output": manifest.output_entry(pipeline, factor),
         "defaults": defaults,
     }
+    written(model)  # before the work, where it cannot be
     for network in networks:
         size = (defaults["height"], defaults["width"])
         entry = export_network(network, source, options.precision, size, folder / f"{network.name}.pt")
@@ -155,7 +177,18 @@ def write_model(options: argparse.Namespace, source: Source, folder: Path) -> No
             del entry["precisions"]
     for file in source.license_files:
         shutil.copyfile(file, folder / file.name)
-    (folder / "model.json").write_text(json.dumps(model, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "model.json").write_text(written(model), encoding="utf-8")
+
+
+def written(model: dict) -> str:
+    """Throws ValueError for NaN and infinity, which JSON has no words for."""
+    return json.dumps(model, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def refuse_odd_size(defaults: dict, factor: int) -> None:
+    for side in ("width", "height"):
+        if defaults[side] % factor:
+            raise ValueError(f"--{side} {defaults[side]}: no multiple of {factor}, as this model needs")
 
 
 def refuse_full_disk(networks: list[Network], pipeline: DiffusionPipeline, precision: str, folder: Path) -> None:
@@ -217,10 +250,11 @@ def write_tokenizers(pipeline, folder: Path) -> dict:
     """One file of merge rules where the tokenizers share them."""
     entries = {}
     for component in text_components(pipeline):
+        positions = getattr(pipeline, component).config.max_position_embeddings
         _, name, attribute = manifest.TEXT_ENCODERS[component]
         tokenizer, file = getattr(pipeline, attribute), folder / f"merges{name.removeprefix('clip')}.txt"
         write_merges(tokenizer, file)
-        entries[name] = tokenizer_entry(tokenizer, file)
+        entries[name] = tokenizer_entry(tokenizer, positions, file)
         for other in entries.values():
             if other["file"] != file.name and other["sha256"] == entries[name]["sha256"]:
                 file.unlink()

@@ -47,7 +47,7 @@ def read_folder(folder: Path, vae: Callable[[float], Part] | None = None) -> Sou
         parts["vae"] = vae(own or (SCALING_FACTOR_XL if "text_encoder_2" in parts else SCALING_FACTOR))
     others = {name: configured(folder / name, kind) for name, kind in kinds.items() if name not in NETWORKS}
     settings = {key: value for key, value in index.items() if not isinstance(value, list)}
-    return Source(index.get("_class_name"), settings, parts, others, license_of(folder), sorted(folder.glob("LICENSE*")))
+    return Source(index.get("_class_name"), settings, parts, others, license_of(folder), license_files_in(folder))
 
 
 def find_class(name: str, library: str, kind: str) -> type:
@@ -107,9 +107,8 @@ def load(folder: Path, kind: type, precision: torch.dtype) -> nn.Module:
 
 
 def check_weights(folder: Path) -> None:
-    """That the files which load() would read are there and whole: the libraries find out late and tell at length."""
-    files = [file for file in weights_in(folder) if is_half(file) == bool(variant_in(folder))]
-    files = [file for file in files if file.suffix == ".safetensors"] or files
+    """That they are there and whole: the libraries find out late and tell at length."""
+    files = weights_read(folder)
     if not files:
         raise ValueError(f"{folder.name} holds no weights: no .safetensors file and no .bin")
     for index in folder.glob(f"*{files[0].suffix}.index*.json"):
@@ -124,6 +123,12 @@ def check_weights(folder: Path) -> None:
             Checkpoint(file)
         except ValueError as error:
             raise ValueError(f"{folder.name}/{file.name} {error}") from None
+
+
+def weights_read(folder: Path) -> list[Path]:
+    """Those that load() would read."""
+    files = [file for file in weights_in(folder) if is_half(file) == bool(variant_in(folder))]
+    return [file for file in files if file.suffix == ".safetensors"] or files
 
 
 def variant_in(folder: Path) -> str | None:
@@ -150,6 +155,10 @@ def license_of(folder: Path) -> str | None:
     front = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     line = re.search(r"^license(?:_name)?: *[\"']?([^\"'\n]+)", front[1], re.MULTILINE) if front else None
     return line[1].strip() if line else None
+
+
+def license_files_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("LICENSE*") if file.is_file())
 
 
 def read_json(file: Path) -> dict:

@@ -11,9 +11,11 @@ MULTISTEP_SAMPLERS = {
     ("dpmsolver++", 2): "dpm++2m", ("dpmsolver++", 3): "dpm++3m",
     ("sde-dpmsolver++", 2): "dpm++2m_sde", ("sde-dpmsolver++", 3): "dpm++3m_sde", ("dpmsolver", 2): "dpm_solver",
 }
+SAMPLER_NAMES = sorted({*SAMPLERS.values(), *MULTISTEP_SAMPLERS.values(), "plms", "pndm"})
 CURVES = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential", "use_beta_sigmas": "beta",
           "use_lu_lambdas": "lu"}
 SPACINGS = {name: name for name in ("leading", "trailing", "linspace")}
+SPACING_NAMES = sorted({*CURVES.values(), *SPACINGS.values()})
 KINDS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "sample"}
 VARIANCES = {name: name for name in ("fixed_small", "fixed_large", "learned_range")}

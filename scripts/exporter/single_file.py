@@ -159,7 +159,10 @@ def read_vae_file(file: Path, scaling_factor: float) -> Part:
     """An autoencoder alone, or that of a whole model."""
     checkpoint = Checkpoint(file)
     shapes = readable_names(checkpoint)
-    return vae_part(shapes, checkpoint, VAE if under(shapes, VAE) else "", scaling_factor)
+    prefix = VAE if under(shapes, VAE) else ""
+    if not under(shapes, f"{prefix}decoder.up."):
+        raise ValueError("holds no autoencoder in the original layout; of one in diffusers' give the folder")
+    return vae_part(shapes, checkpoint, prefix, scaling_factor)
 
 
 def convert_unet(config: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -42,9 +42,9 @@ def byte_symbols() -> list[str]:
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
 
 
-def tokenizer_entry(tokenizer, file: Path) -> dict:
-    """Of model.json."""
+def tokenizer_entry(tokenizer, positions: int, file: Path) -> dict:
+    """Of model.json. `positions` are the text encoder's; a tokenizer that says no length has one of 1e30."""
     if tokenizer.pad_token_id not in (0, tokenizer.eos_token_id):
         raise ValueError(f"tokenizer: pad_token {tokenizer.pad_token!r} is neither the end token nor id 0")
     return {"kind": "clip-bpe", "file": file.name, "sha256": sha256(file),
-            "pad": "zero" if tokenizer.pad_token_id == 0 else "end", "length": tokenizer.model_max_length}
+            "pad": "zero" if tokenizer.pad_token_id == 0 else "end", "length": min(tokenizer.model_max_length, positions)}

@@ -174,6 +174,20 @@ def test_an_overflow_in_any_case_leaves_fp16_out(number, models, monkeypatch):
     assert len(called) == len(set(called))  # a CPU is slow there
 
 
+def test_a_tokenizer_that_says_no_length_has_the_text_encoders(folder, quick, tmp_path):
+    file = folder / "tokenizer/tokenizer_config.json"
+    said = json.loads(file.read_text())
+    del said["model_max_length"]
+    file.write_text(json.dumps(said))
+    assert Model(export(folder, tmp_path / "out")).json["tokenizers"]["clip"]["length"] == 77
+
+
+def test_a_folder_of_licences_is_no_licence(folder, quick, tmp_path):
+    (folder / "LICENSES").mkdir()
+    (folder / "LICENSE").write_text("do no harm")
+    assert [file.name for file in export(folder, tmp_path / "out").glob("LICENSE*")] == ["LICENSE"]
+
+
 OUTSIDE = torch.zeros(1)
 
 

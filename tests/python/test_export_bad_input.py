@@ -137,6 +137,28 @@ def test_a_tensor_missing_for_its_conversion(tmp_path):
         source.load("unet", torch.float32)
 
 
+@pytest.mark.parametrize("words", [
+    "--sampler nonsense", "--schedule nonsense", "--steps -5", "--steps 1000001", "--width 0", "--height 16385", "--width 32.5",
+    "--cfg-scale nan", "--cfg-scale=-inf"])
+def test_defaults_that_darkroom_would_refuse(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        exporter.main(["source", "-o", "out", *words.split()])
+    assert stop.value.code == 2
+    assert f"argument {words.replace('=', ' ').split()[0]}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_sizes_that_the_model_cannot_have(folder, writing):
+    writing(lambda: pytest.fail("it has begun to write"))
+    assert "--width 33: no multiple of 2, as this model needs" in fault(folder, "--width", "33")
+    assert "--height 1: no multiple of 2, as this model needs" in fault(folder, "--height", "1")
+
+
+def test_a_configuration_that_json_has_no_words_for(folder, writing):
+    writing(lambda: pytest.fail("it has begun to write"))
+    edit(folder / "vae/config.json", scaling_factor=float("nan"))
+    assert "Out of range float values are not JSON compliant" in fault(folder)
+
+
 def test_a_disk_that_is_too_small(folder, monkeypatch):
     usage = shutil.disk_usage(folder)
     with monkeypatch.context() as patch:

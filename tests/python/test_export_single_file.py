@@ -10,6 +10,7 @@ github.com/arenasys/stable-diffusion-webui-model-toolkit (components/, MIT)."""
 import gzip
 import json
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -248,6 +249,19 @@ def test_another_autoencoder(base, file, folders, tmp_path, monkeypatch):
         wanted = miniature("sd1_taesd" if scale == 1 else "sd1").vae.state_dict()
         weights = options.load("vae", torch.float32).state_dict()
         assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_the_file_that_is_named_is_the_autoencoder(folders, tmp_path):
+    """Whatever configuration lies beside it."""
+    place = Path(shutil.copytree(folders("sd1_taesd") / "vae", tmp_path / "vae"))
+    other = {name.removeprefix("first_stage_model."): value for name, value in in_original_layout(miniature("sd1")).items()
+             if "first_stage" in name}
+    save_file(other, place / "other.safetensors")
+    assert export_options(folders("sd1"), place / "other.safetensors").pipeline.vae.config.scaling_factor == 0.18215
+    assert "gone.safetensors: [Errno 2] No such file" in fault(folders("sd1"), "--vae", str(place / "gone.safetensors"))
+    fp16 = place / "diffusion_pytorch_model.fp16.safetensors"
+    shutil.copy(place / "diffusion_pytorch_model.safetensors", fp16)
+    assert f"--vae {fp16}: holds no autoencoder in the original layout" in fault(folders("sd1"), "--vae", str(fp16))
 
 
 def export_options(source: Path, vae: Path):
