@@ -43,6 +43,28 @@ void set(at::Tensor tensor, const at::Tensor& value, at::Device device, at::Scal
   tensor.set_data(value.is_floating_point() ? value.to(device, precision) : value.to(device));
 }
 
+/// Loads the file a tensor at a time, or, where some are not the module's by name (a TorchScript class may
+/// hold them), as libtorch does.
+torch::jit::Module load(const std::filesystem::path& file, at::Device device, at::ScalarType precision) {
+  constexpr bool kDebugFiles = false;
+  try {
+    const StoredTensors stored(file);
+    const auto module = torch::jit::load(stored.without_contents(), at::kCPU, kDebugFiles);
+    size_t set_ones = 0;
+    for_each_tensor(module, [&](const std::string& name, const at::Tensor& tensor) {
+      if (!stored.has(name)) return set(tensor, tensor, device, precision);
+      set(tensor, stored.read(name), device, precision);
+      ++set_ones;
+    });
+    if (set_ones == stored.shapes().size()) return module;
+  } catch (const ModelError&) {  // which the other way words as its own
+  }
+  const auto module = torch::jit::load(file.string(), at::kCPU, kDebugFiles);
+  for_each_tensor(
+      module, [&](const std::string&, const at::Tensor& tensor) { set(tensor, tensor, device, precision); });
+  return module;
+}
+
 std::vector<at::Tensor> tensors_of(const c10::IValue& value) {
   if (value.isTensor()) return {value.toTensor()};
   if (value.isTensorList()) return value.toTensorVector();
@@ -71,15 +93,9 @@ Network::Network(NetworkSpec spec, at::Device device, at::ScalarType precision)
   size_t arguments = 0;
   try {
     const at::NoGradGuard no_grad;
-    const StoredTensors stored(file);
-    module_->script = torch::jit::load(stored.without_contents(), at::kCPU, /*load_debug_files=*/false);
+    module_->script = load(file, device, precision);
     module_->script.eval();
     arguments = module_->script.get_method("forward").function().getSchema().arguments().size() - 1;  // self
-    for_each_tensor(module_->script, [&](const std::string& name, const at::Tensor& tensor) {
-      set(tensor, stored.has(name) ? stored.read(name) : tensor, device, precision);
-    });
-  } catch (const Error&) {
-    throw;
   } catch (const std::exception& error) {
     throw_libtorch_error("cannot load " + module_->title(), error);
   }

@@ -258,6 +258,25 @@ TEST(Network, LoadsWhatHasNoNameToo) {
   EXPECT_TRUE(at::equal(network.run({{"x", at::zeros({1})}}).at("sum"), at::full({100'000}, 7.0)));
 }
 
+TEST(Network, LoadsWhatAnObjectHolds) {
+  const testing::TemporaryFolder folder;
+  NetworkSpec spec{"sum", folder.path() / "sum.pt", {"x"}, {"sum"}};
+  {
+    torch::jit::Module sum("Sum");
+    const auto unit = sum._ivalue()->compilation_unit();
+    const auto table = c10::ClassType::create("__torch__.Table", unit);
+    table->addAttribute("values", c10::TensorType::get());
+    unit->register_type(table);
+    auto object = c10::ivalue::Object::create(c10::StrongTypePtr(unit, table), 1);
+    object->setAttr("values", at::full({100'000}, 7.0));
+    sum.register_attribute("table", table, object);
+    sum.define("def forward(self, x):\n  return x + self.table.values\n");
+    sum.save(spec.file.string());
+  }
+  Network network(spec, at::kCPU, at::kFloat);
+  EXPECT_TRUE(at::equal(network.run({{"x", at::zeros({1})}}).at("sum"), at::full({100'000}, 7.0)));
+}
+
 /// Of this process, in bytes; writing 5 to clear_refs makes the peak what is resident now.
 int64_t peak_memory() {
   std::ifstream status("/proc/self/status");
@@ -301,13 +320,13 @@ TEST_F(DamagedFile, Missing) {
   EXPECT_SAYS(message, "no such file");
 }
 
-TEST_F(DamagedFile, Empty) { EXPECT_SAYS(error_for(""), "cannot read the tensors"); }
+TEST_F(DamagedFile, Empty) { EXPECT_SAYS(error_for(""), "cannot load network 'unet'"); }
 
 TEST_F(DamagedFile, RandomBytes) {
   std::string bytes(100000, '\0');
   uint32_t state = 1;
   for (char& byte : bytes) byte = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
-  EXPECT_SAYS(error_for(bytes), "cannot read the tensors");
+  EXPECT_SAYS(error_for(bytes), "cannot load network 'unet'");
 }
 
 TEST_F(DamagedFile, Truncated) {
@@ -318,7 +337,7 @@ TEST_F(DamagedFile, Truncated) {
 }
 
 TEST_F(DamagedFile, AnotherKindOfFile) {
-  EXPECT_SAYS(error_for("{\"format\": 1}\n"), "cannot read the tensors");
+  EXPECT_SAYS(error_for("{\"format\": 1}\n"), "cannot load network 'unet'");
 }
 
 }  // namespace
