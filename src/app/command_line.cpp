@@ -50,7 +50,9 @@ std::vector<std::string> for_parser(const std::vector<std::string>& words) {
   bool options = true;
   for (const std::string& word : words) {
     options = options && word != "--";
-    const bool empty = options && word.starts_with("--") && word.find('=') == word.size() - 1;
+    bool empty = options && word.starts_with("--") && word.find('=') == word.size() - 1;
+    if (const Option* option = empty ? find_option(word.substr(2, word.size() - 3)) : nullptr)
+      empty = !is_flag(*option);
     result.push_back(empty ? word.substr(0, word.size() - 1) : word);
     if (empty) result.emplace_back();
   }

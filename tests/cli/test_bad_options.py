@@ -77,6 +77,13 @@ def test_a_configuration_from_a_pipe_is_refused(darkroom):
     assert "is a pipe or a device" in result.err
 
 
+def test_an_empty_value_of_a_flag_is_no_prompt(darkroom):
+    result = darkroom.make("--force=", "-s", "1")
+    assert (result.code, result.out) == (2, "")
+    assert "no prompt" in result.err
+    assert darkroom.make("a cat", "--force=", "-s", "1").code == 0
+
+
 def test_an_empty_value_after_an_equals_sign_is_none_of_the_next_word(darkroom):
     result = darkroom.make("--negative-prompt=", "a cat", "-s", "1", "--json")
     assert result.code == 0, result.err
