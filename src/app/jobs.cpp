@@ -53,7 +53,8 @@ void refuse_equal_files(const std::vector<Job>& jobs, const Output& output) {
 std::vector<Embedding> named_embeddings(const Options& options, const std::vector<EmbeddingWords>& words) {
   std::vector<Embedding> named;
   for (size_t i = 0; i < words.size(); ++i)
-    if (is_named(words[i], *options.prompt) || is_named(words[i], options.negative_prompt.value_or("")))
+    if (is_named(words[i], *options.prompt, options.weighting) ||
+        is_named(words[i], options.negative_prompt.value_or(""), options.weighting))
       named.push_back(options.embeddings[i]);
   return named;
 }

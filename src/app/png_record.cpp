@@ -80,8 +80,7 @@ json picture_record(const Options& options, const Origin& origin, const json& ex
   for (const Embedding& embedding : options.embeddings) {
     const std::string& hash = origin.embeddings.at(embedding.file);
     files["embedding/" + embedding.file.string()] = hash;
-    const std::string name = embedding.name.empty() ? embedding.file.stem().string() : embedding.name;
-    embeddings.push_back({{"name", name}, {"hash", hash.substr(0, 12)}});
+    embeddings.push_back({{"name", name_of(embedding)}, {"hash", hash.substr(0, 12)}});
   }
   const std::string& denoiser = origin.manifest.stages.front().denoiser;
   json record = {{"version", kVersion},

@@ -9,6 +9,8 @@
 #include "base/shape_text.h"
 #include "darkroom/base/error.h"
 #include "darkroom/data/safetensors.h"
+#include "darkroom/text/utf8.h"
+#include "model/reading.h"
 #include "nn/tensor_view.h"
 #include "text/added_words.h"
 
@@ -63,7 +65,7 @@ at::Tensor rows_in(const std::string& key, const TensorView& view) {
 }
 
 EmbeddingWords words_for(const Embedding& embedding, const std::string& key) {
-  const std::string name = embedding.name.empty() ? embedding.file.stem().string() : embedding.name;
+  const std::string name = name_of(embedding);
   EmbeddingWords words = {name};
   if (!name.starts_with('<')) words.push_back("<" + name + ">");
   if (embedding.name.empty() && !holds(kPairKeys, key) && !holds(kNoWords, key) && !holds(words, key))
@@ -109,6 +111,14 @@ std::vector<EmbeddingWords> check_embeddings(const std::vector<Embedding>& embed
   return words;
 }
 
-bool is_named(const EmbeddingWords& words, const std::string& prompt) { return holds_word(prompt, words); }
+std::string name_of(const Embedding& embedding) {
+  return embedding.name.empty() ? embedding.file.stem().string() : embedding.name;
+}
+
+bool is_named(const EmbeddingWords& words, const std::string& prompt, std::string_view weighting) {
+  Silent silent;
+  return std::ranges::any_of(parts_of(valid_utf8(prompt, silent, ""), find_weighting(weighting)),
+                             [&](const WeightedPrompt& part) { return holds_word(part.text, words); });
+}
 
 }  // namespace darkroom

@@ -30,7 +30,8 @@ class Finder {
   explicit Finder(const std::vector<AddedWord>& words) {
     for (size_t i = 0; i < words.size(); ++i)
       for (const std::string& spelling : words[i].spellings)
-        spellings_.push_back({same_spelling(spelling), i});
+        if (std::string same = same_spelling(spelling); !same.empty())
+          spellings_.push_back({std::move(same), i});
     std::ranges::stable_sort(spellings_, std::ranges::greater(),
                              [](const Spelling& spelling) { return spelling.text.size(); });
   }
@@ -130,11 +131,13 @@ class WithAddedWords : public Tokenizer {
 
 }  // namespace
 
-std::string same_spelling(const std::string& word) { return clip_normalize(word); }
+std::string same_spelling(const std::string& word) {
+  Silent silent;  // of a file's name, which may be in any encoding
+  return clip_normalize(valid_utf8(word, silent, ""));
+}
 
 bool holds_word(std::string_view text, const std::vector<std::string>& spellings) {
-  Silent silent;
-  return Finder({{spellings, 0, 1}}).first_in(valid_utf8(text, silent, ""), 0).has_value();
+  return Finder({{spellings, 0, 1}}).first_in(text, 0).has_value();
 }
 
 std::unique_ptr<Tokenizer> with_added_words(const Tokenizer& tokenizer, std::vector<AddedWord> words) {

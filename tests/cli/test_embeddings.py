@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy
 import pytest
@@ -29,6 +30,23 @@ def test_a_word_stands_for_the_vectors(darkroom, style):
     assert picture(darkroom, "a styles", *words, name="b.png") == picture(darkroom, "a styles", name="c.png")
     negative = picture(darkroom, "a boat", "-n", "style", *words, name="d.png")
     assert negative not in (picture(darkroom, "a boat", "-n", "style", name="e.png"), picture(darkroom, "a boat", name="f.png"))
+
+
+def test_the_prompt_is_read_first(darkroom):
+    """Its syntax may stand in the word: escaped, or as a weight."""
+    darkroom.write("style (v2).safetensors", safetensors({"emb_params": vectors()}))
+    for weighting, prompt, named in (("compel", "a style \\(v2\\) cat", True), ("none", "a style (v2) cat", True),
+                                     ("compel", "a style (v2) cat", False)):
+        words = ("-s", "1", "--json", "--weighting", weighting, "--embedding", "style (v2).safetensors", "-o", f"{weighting}{named}.png")
+        result = darkroom.make(prompt, *words)
+        assert result.objects[0]["embedding"] == (["style (v2).safetensors"] if named else None), (weighting, prompt)
+
+
+def test_a_name_in_another_encoding(darkroom):
+    name = b"caf\xe9.safetensors"
+    (darkroom.folder / os.fsdecode(name)).write_bytes(safetensors({"emb_params": vectors()}))
+    plain = picture(darkroom, "a cat", name="plain.png")
+    assert picture(darkroom, "a cat", "--embedding", os.fsdecode(name)) == plain
 
 
 def test_several_with_a_lora_and_weights(darkroom, style):

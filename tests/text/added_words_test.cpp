@@ -50,6 +50,12 @@ TEST_F(AddedWords, AreNoPartsOfOtherWords) {
   EXPECT_EQ(ids("<cats"), plain("<cats"));
 }
 
+TEST_F(AddedWords, MayComeFromFilesOfAnyName) {
+  const auto odd = with_added_words(*base_, {{{"caf\xE9", ""}, 50000, 1}});
+  EXPECT_EQ(odd->tokenize("a caf\xE9.", diagnostics_, ""), joined({plain("a"), {50000}, plain(".")}));
+  EXPECT_EQ(odd->tokenize("a cat", diagnostics_, ""), plain("a cat"));
+}
+
 TEST_F(AddedWords, LeaveTheTextBetweenAsItIs) {
   const nlohmann::json corpus = golden_json("tokenizer_corpus.json")["tokenized"];
   const auto unused = with_added_words(*base_, {{{"\xF0\x9F\xA6\xA9\xF0\x9F\xA6\xA9"}, 50000, 1}});

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace darkroom {
@@ -14,6 +15,9 @@ struct Embedding {
   bool operator==(const Embedding&) const = default;
 };
 
+/// The word.
+std::string name_of(const Embedding& embedding);
+
 /// What stands for the vectors in a prompt: NAME, <NAME>, and what the file calls them.
 using EmbeddingWords = std::vector<std::string>;
 
@@ -22,7 +26,7 @@ using EmbeddingWords = std::vector<std::string>;
 /// same word. Whether they fit a model is seen when they are applied.
 std::vector<EmbeddingWords> check_embeddings(const std::vector<Embedding>& embeddings);
 
-/// Whether one of them is in the prompt.
-bool is_named(const EmbeddingWords& words, const std::string& prompt);
+/// Whether one of them is in the prompt, whose weighting is one of weighting_names().
+bool is_named(const EmbeddingWords& words, const std::string& prompt, std::string_view weighting);
 
 }  // namespace darkroom
