@@ -141,7 +141,7 @@ std::string memory_text(const MemoryEstimate& memory) {
 at::ScalarType precision_of(const Options& options, at::Device device, const Manifest& manifest) {
   const at::ScalarType precision = find_precision(options.precision, device);
   const Manifest::Network& denoiser = manifest.networks.at(manifest.stages.front().denoiser);
-  if (may_run_at(denoiser, precision)) return precision;
+  if (runs_at(denoiser, precision) == precision) return precision;
   if (options.precision == "auto") return at::kFloat;
   std::string known;
   for (const std::string& other : denoiser.precisions) known += (known.empty() ? "" : ", ") + other;

@@ -20,16 +20,12 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Manifest::Tokenizer& spec,
                              spec.length);
 }
 
-// "network.output"
-std::pair<std::string, std::string> split_source(const std::string& source) {
-  const size_t dot = source.find('.');
-  return {source.substr(0, dot), source.substr(dot + 1)};
-}
+using Run = std::pair<std::string, std::string>;  // (network, tokenizer)
 
 }  // namespace
 
-Conditioner::Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics)
-    : manifest_(manifest), networks_(networks), diagnostics_(diagnostics) {
+Conditioner::Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics, bool alone)
+    : manifest_(manifest), networks_(networks), diagnostics_(diagnostics), alone_(alone) {
   for (const auto& [name, spec] : manifest.tokenizers)
     tokenizers_[name] = make_tokenizer(spec, manifest.folder);
 }
@@ -67,7 +63,7 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
   std::map<std::string, TokenizedPrompt> tokenized;  // by tokenizer
   size_t most = 0;
   for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
-    for (const std::string& name : conditioning.tokenizers) {
+    for (const auto& [network, output, name] : conditioning.from) {
       if (tokenized.contains(name)) continue;
       std::vector<Chunk> chunks = chunks_of(tokenizer(name), parts, reading, diagnostics_, place);
       most = std::max(most, chunks.size());
@@ -75,19 +71,29 @@ Tensors Conditioner::run_encoders(const std::optional<std::string>& prompt, cons
     }
   for (auto& [name, one] : tokenized) one.chunks.resize(most, empty_chunk(one.tokenizer));
 
-  std::map<std::pair<std::string, std::string>, Tensors>
-      outputs;  // of (network, tokenizer): one run serves all roles
+  // One run serves all roles.
+  std::vector<Run> runs;
+  for (const Manifest::Conditioning& conditioning : manifest_.conditioning)
+    for (const Manifest::Source& source : conditioning.from)
+      if (const Run run(source.network, source.tokenizer); !std::ranges::count(runs, run))
+        runs.push_back(run);
+  // A network that is there already runs before it makes room.
+  if (alone_)
+    std::ranges::stable_partition(runs, [&](const Run& run) { return networks_.is_there(run.first); });
+  std::map<Run, Tensors> outputs;
+  for (const Run& run : runs) {
+    if (alone_)
+      for (const Run& other : runs)
+        if (other.first != run.first) networks_.put_aside(other.first);
+    outputs[run] = encode_tokens(networks_.get(run.first), tokenized.at(run.second), reading);
+  }
+
   Tensors result;
   for (const Manifest::Conditioning& conditioning : manifest_.conditioning) {
     if (conditioning.from.empty()) continue;
     std::vector<at::Tensor> rows;
-    for (size_t i = 0; i < conditioning.from.size(); ++i) {
-      const auto [network, output] = split_source(conditioning.from[i]);
-      const auto run = std::pair(network, conditioning.tokenizers[i]);
-      if (!outputs.contains(run))
-        outputs[run] = encode_tokens(networks_.get(network), tokenized.at(run.second), reading);
-      rows.push_back(outputs.at(run).at(output));
-    }
+    for (const auto& [network, output, tokenizer] : conditioning.from)
+      rows.push_back(outputs.at({network, tokenizer}).at(output));
     at::Tensor joined = at::cat(rows, -1);
     if (!prompt && conditioning.empty == "zeros") joined = at::zeros_like(joined);
     result[conditioning.role] = joined;

@@ -21,8 +21,9 @@ namespace darkroom {
 /// encoded once and kept; each alone, so that its embedding does not depend on the batch it came in.
 class Conditioner {
  public:
-  /// Loads the tokenizers; their hashes must have been checked.
-  Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics);
+  /// Loads the tokenizers; their hashes must have been checked. `alone`: of several text encoders one is on
+  /// the device at a time.
+  Conditioner(const Manifest& manifest, Networks& networks, Diagnostics& diagnostics, bool alone = false);
 
   /// By role, (1, tokens, channels) each. An absent prompt is the empty text, or zeros where the model says
   /// so. A long one may have several times the text encoder's tokens.
@@ -45,6 +46,7 @@ class Conditioner {
   const Manifest& manifest_;
   Networks& networks_;
   Diagnostics& diagnostics_;
+  bool alone_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
   std::map<std::string, std::unique_ptr<Tokenizer>> with_words_;  ///< those to which words are added
   std::list<Entry> recent_;                                       ///< newest first

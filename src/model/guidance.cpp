@@ -51,14 +51,11 @@ std::vector<std::string> conditioning_of(const Manifest& manifest) {
   for (const Manifest::Conditioning& conditioning : manifest.conditioning) {
     parts.insert(parts.end(), {conditioning.role, conditioning.empty});
     parts.insert(parts.end(), conditioning.values.begin(), conditioning.values.end());
-    for (const std::string& name : conditioning.tokenizers) {
-      const Manifest::Tokenizer& tokenizer = manifest.tokenizers.at(name);
+    for (const Manifest::Source& source : conditioning.from) {
+      const Manifest::Tokenizer& tokenizer = manifest.tokenizers.at(source.tokenizer);
       parts.insert(parts.end(),
-                   {tokenizer.kind, tokenizer.sha256, tokenizer.pad, std::to_string(tokenizer.length)});
-    }
-    for (const std::string& source : conditioning.from) {
-      const size_t dot = source.find('.');
-      parts.push_back(manifest.networks.at(source.substr(0, dot)).sha256 + source.substr(dot));
+                   {tokenizer.kind, tokenizer.sha256, tokenizer.pad, std::to_string(tokenizer.length),
+                    manifest.networks.at(source.network).sha256, source.output});
     }
   }
   return parts;

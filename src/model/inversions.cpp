@@ -30,12 +30,10 @@ Table table_of(const Manifest& manifest, const std::string& network, const std::
 std::vector<Table> tables_in(const Manifest& manifest) {
   std::vector<Table> tables;
   for (const Manifest::Conditioning& conditioning : manifest.conditioning)
-    for (size_t i = 0; i < conditioning.from.size(); ++i) {
-      const std::string network = conditioning.from[i].substr(0, conditioning.from[i].find('.'));
-      const std::string& tokenizer = conditioning.tokenizers[i];
-      const auto known = [&](const Table& table) { return table.network == network; };
-      if (std::ranges::none_of(tables, known) && manifest.tokenizers.at(tokenizer).kind == "clip-bpe")
-        tables.push_back(table_of(manifest, network, tokenizer));
+    for (const Manifest::Source& source : conditioning.from) {
+      const auto known = [&](const Table& table) { return table.network == source.network; };
+      if (std::ranges::none_of(tables, known) && manifest.tokenizers.at(source.tokenizer).kind == "clip-bpe")
+        tables.push_back(table_of(manifest, source.network, source.tokenizer));
     }
   if (tables.empty())
     throw ModelError("--embedding: model '" + manifest.name + "' has no text encoder of CLIP's");

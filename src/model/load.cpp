@@ -1,7 +1,11 @@
 #include "model/load.h"
 
-#include <algorithm>
+#include <sys/stat.h>
 
+#include <algorithm>
+#include <cerrno>
+
+#include "base/cause.h"
 #include "darkroom/base/error.h"
 #include "darkroom/base/file.h"
 #include "darkroom/nn/device.h"
@@ -18,18 +22,12 @@ void check_hash(const std::filesystem::path& file, const std::string& expected) 
 
 }  // namespace
 
-std::vector<std::string> Manifest::text_encoders() const {
-  std::vector<std::string> names;
-  for (const Conditioning& part : conditioning)
-    for (const std::string& source : part.from) {
-      const std::string network = source.substr(0, source.find('.'));
-      if (!std::ranges::count(names, network)) names.push_back(network);
-    }
-  return names;
-}
-
 void check_hashes(const Manifest& manifest) {
   for (const auto& [name, network] : manifest.networks) check_hash(manifest, name);
+  check_tokenizers(manifest);
+}
+
+void check_tokenizers(const Manifest& manifest) {
   for (const auto& [name, tokenizer] : manifest.tokenizers)
     check_hash(manifest.folder / tokenizer.file, tokenizer.sha256);
 }
@@ -39,15 +37,24 @@ void check_hash(const Manifest& manifest, const std::string& network) {
   check_hash(manifest.folder / described.file, described.sha256);
 }
 
-bool may_run_at(const Manifest::Network& network, at::ScalarType precision) {
-  return network.precisions.empty() || std::ranges::count(network.precisions, precision_name(precision)) > 0;
+FileVersion version_of(const std::filesystem::path& file) {
+  struct stat is {};
+  if (stat(file.c_str(), &is) != 0) throw_cannot<ModelError>("read", file, errno);
+  return {static_cast<int64_t>(is.st_dev), static_cast<int64_t>(is.st_ino), is.st_size, is.st_ctim.tv_sec,
+          is.st_ctim.tv_nsec};
+}
+
+at::ScalarType runs_at(const Manifest::Network& network, at::ScalarType precision) {
+  const bool listed =
+      network.precisions.empty() || std::ranges::count(network.precisions, precision_name(precision)) > 0;
+  return listed ? precision : at::kFloat;
 }
 
 Network load_network(const Manifest& manifest, const std::string& name, at::Device device,
                      at::ScalarType precision) {
   const Manifest::Network& network = manifest.networks.at(name);
   return Network({name, manifest.folder / network.file, network.inputs, network.outputs}, device,
-                 may_run_at(network, precision) ? precision : at::kFloat);
+                 runs_at(network, precision));
 }
 
 }  // namespace darkroom

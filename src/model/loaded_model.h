@@ -1,18 +1,18 @@
 #pragma once
 
 #include "model/conditioner.h"
-#include "model/load.h"
 #include "model/networks.h"
 
 namespace darkroom {
 
 /// A model and what of it is in memory. Stays where it was made.
 struct LoadedModel {
-  /// Checks the hashes. Throws ModelError.
-  LoadedModel(Manifest m, at::Device device, at::ScalarType precision, Diagnostics& diagnostics)
+  /// Checks the hashes. `alone`: as the Conditioner's. Throws ModelError.
+  LoadedModel(Manifest m, at::Device device, at::ScalarType precision, Diagnostics& diagnostics,
+              bool alone = false)
       : manifest(std::move(m)),
-        networks((check_hashes(manifest), manifest), device, precision),
-        conditioner(manifest, networks, diagnostics) {}
+        networks(manifest, device, precision),
+        conditioner((check_files(), manifest), networks, diagnostics, alone) {}
   LoadedModel(const LoadedModel&) = delete;
 
   const Manifest::Stage& stage() const { return manifest.stages.front(); }
@@ -25,6 +25,11 @@ struct LoadedModel {
 
   void put_encoders_aside() {
     for (const std::string& name : manifest.text_encoders()) networks.put_aside(name);
+  }
+
+  void check_files() {
+    for (const auto& [name, network] : manifest.networks) networks.check(name);
+    check_tokenizers(manifest);
   }
 
   Manifest manifest;

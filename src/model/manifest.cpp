@@ -92,24 +92,25 @@ Manifest::Conditioning read_conditioning(JsonReader& reader, const Manifest& man
     reader.finish();
     return conditioning;
   }
-  conditioning.from = reader.texts("from");
-  if (conditioning.from.empty()) reader.fail("from", "is empty; 'network.output' is needed");
-  for (const std::string& source : conditioning.from) {
+  for (const std::string& source : reader.texts("from")) {
     const size_t dot = source.find('.');
     const auto network = manifest.networks.find(source.substr(0, dot));
     if (dot == std::string::npos || network == manifest.networks.end() ||
         std::ranges::find(network->second.outputs, source.substr(dot + 1)) == network->second.outputs.end())
       reader.fail("from", "names '" + source + "', which is no output of a network ('network.output')");
+    conditioning.from.push_back({network->first, source.substr(dot + 1), ""});
   }
+  if (conditioning.from.empty()) reader.fail("from", "is empty; 'network.output' is needed");
   if (reader.has("join")) reader.one_of("join", {"channels"});
-  conditioning.tokenizers = reader.text_or_texts("tokenizer");
-  if (conditioning.tokenizers.size() == 1)
-    conditioning.tokenizers.resize(conditioning.from.size(), conditioning.tokenizers[0]);
-  if (conditioning.tokenizers.size() != conditioning.from.size())
+  std::vector<std::string> tokenizers = reader.text_or_texts("tokenizer");
+  if (tokenizers.size() == 1) tokenizers.resize(conditioning.from.size(), tokenizers[0]);
+  if (tokenizers.size() != conditioning.from.size())
     reader.fail("tokenizer", "must name one, or one for each of 'from'");
-  for (const std::string& tokenizer : conditioning.tokenizers)
-    if (!manifest.tokenizers.contains(tokenizer))
-      reader.fail("tokenizer", "names '" + tokenizer + "', which is none of the tokenizers");
+  for (size_t i = 0; i < tokenizers.size(); ++i) {
+    if (!manifest.tokenizers.contains(tokenizers[i]))
+      reader.fail("tokenizer", "names '" + tokenizers[i] + "', which is none of the tokenizers");
+    conditioning.from[i].tokenizer = tokenizers[i];
+  }
   if (reader.has("empty")) conditioning.empty = reader.one_of("empty", {"encode", "zeros"});
   reader.finish();
   return conditioning;
@@ -228,6 +229,14 @@ json parse(const fs::path& file) {
 }  // namespace
 
 bool is_residual(std::string_view role) { return role.starts_with("residual_"); }
+
+std::vector<std::string> Manifest::text_encoders() const {
+  std::vector<std::string> names;
+  for (const Conditioning& part : conditioning)
+    for (const Source& source : part.from)
+      if (!std::ranges::count(names, source.network)) names.push_back(source.network);
+  return names;
+}
 
 Manifest read_manifest(const fs::path& folder) {
   const fs::path file = folder / "model.json";

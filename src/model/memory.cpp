@@ -6,6 +6,7 @@
 #include "darkroom/base/nearest.h"
 #include "darkroom/model/pipeline.h"
 #include "model/guidance.h"
+#include "model/load.h"
 
 namespace darkroom {
 namespace {
@@ -34,18 +35,24 @@ Offload find_offload(std::string_view name) {
 
 MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& settings, int64_t batch,
                                const Pipeline::Options& options, size_t prompts) {
-  const auto element = static_cast<int64_t>(c10::elementSize(options.precision));
   MemoryEstimate estimate{.runtime = kRuntime};
-  const auto bytes = [&](const Manifest& model, const std::string& name) {
-    return model.networks.at(name).parameters * element;
+  const auto element = [&](const Manifest::Network& network) {
+    return static_cast<int64_t>(c10::elementSize(runs_at(network, options.precision)));
   };
-  // The networks that are wanted at one time: text encoders and denoiser of each model, and the decoder.
+  const auto bytes = [&](const Manifest& model, const std::string& name) {
+    const Manifest::Network& network = model.networks.at(name);
+    return network.parameters * element(network);
+  };
+  // Of one picture of one pixel.
+  const auto activations = [&](const Manifest::Network& network) {
+    return network.activation_bytes_per_pixel * static_cast<double>(element(network)) / 4;
+  };
+  // The networks that are wanted at one time.
   std::vector<int64_t> times = {bytes(manifest, manifest.stages.front().denoiser),
                                 bytes(manifest, manifest.output.decoder)};
   for (const Manifest* model : {&manifest, options.refiner ? &*options.refiner : nullptr}) {
     if (!model) continue;
-    times.push_back(0);
-    for (const std::string& name : model->text_encoders()) times.back() += bytes(*model, name);
+    for (const std::string& name : model->text_encoders()) times.push_back(bytes(*model, name));
     if (model != &manifest) times.push_back(bytes(*model, model->stages.front().denoiser));
   }
   if (options.weaker) times.front() += bytes(*options.weaker, options.weaker->stages.front().denoiser);
@@ -53,19 +60,17 @@ MemoryEstimate estimate_memory(const Manifest& manifest, const Settings& setting
       options.offload == Offload::all ? std::ranges::max(times) : std::reduce(times.begin(), times.end());
 
   const double pixels = static_cast<double>(settings.width) * static_cast<double>(settings.height);
-  const double scale = pixels * static_cast<double>(element) / 4;
   const int64_t branches =
       is_guided(settings) ? guided_branches(settings, prompts) : static_cast<int64_t>(prompts);
   const double denoiser_batch = static_cast<double>(branches * batch);
-  double denoiser = denoiser_of(manifest).activation_bytes_per_pixel;
-  if (options.refiner)
-    denoiser = std::max(denoiser, denoiser_of(*options.refiner).activation_bytes_per_pixel);
+  double denoiser = activations(denoiser_of(manifest));
+  if (options.refiner) denoiser = std::max(denoiser, activations(denoiser_of(*options.refiner)));
   const auto tile = static_cast<double>(settings.vae_tiling);
   const double decoded = tile > 0 ? std::min(1.0, tile * tile / pixels) : 1;  // share of the picture at once
   const double decoder = decoded * static_cast<double>(std::min(batch, options.vae_slicing)) *
-                         manifest.networks.at(manifest.output.decoder).activation_bytes_per_pixel;
+                         activations(manifest.networks.at(manifest.output.decoder));
   // One runs after the other.
-  estimate.activations = static_cast<int64_t>(std::max(denoiser * denoiser_batch, decoder) * scale);
+  estimate.activations = static_cast<int64_t>(std::max(denoiser * denoiser_batch, decoder) * pixels);
   return estimate;
 }
 

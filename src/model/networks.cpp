@@ -1,8 +1,19 @@
 #include "model/networks.h"
 
-#include "model/load.h"
-
 namespace darkroom {
+
+void Networks::check(const std::string& name) {
+  const FileVersion version = version_of(manifest_.folder / manifest_.networks.at(name).file);
+  const auto known = checked_.find(name);
+  if (known != checked_.end() && known->second == version) return;
+  check_hash(manifest_, name);
+  checked_[name] = version;
+}
+
+bool Networks::is_there(const std::string& name) const {
+  const auto found = loaded_.find(name);
+  return found != loaded_.end() && found->second.device() == device_;
+}
 
 Network& Networks::get(const std::string& name) {
   const auto found = loaded_.find(name);
@@ -10,6 +21,7 @@ Network& Networks::get(const std::string& name) {
     found->second.move_to(device_);
     return found->second;
   }
+  check(name);
   Network network = load_network(manifest_, name, device_, precision_);
   if (adaptation_) adaptation_->apply(network);
   return loaded_.emplace(name, std::move(network)).first->second;

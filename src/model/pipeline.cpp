@@ -14,7 +14,6 @@
 #include "model/decoding.h"
 #include "model/guidance.h"
 #include "model/legs.h"
-#include "model/load.h"
 #include "model/loaded_model.h"
 #include "model/prompts.h"
 #include "model/settings.h"
@@ -106,13 +105,14 @@ struct Pipeline::Parts {
   Parts(Manifest manifest, Options o, Diagnostics& d)
       : options(std::move(o)),
         diagnostics(d),
-        base(std::move(manifest), options.device, options.precision, diagnostics) {
-    if (options.refiner) refiner.emplace(*options.refiner, options.device, options.precision, diagnostics);
+        base(std::move(manifest), options.device, options.precision, diagnostics, offloads_all()) {
+    if (options.refiner)
+      refiner.emplace(*options.refiner, options.device, options.precision, diagnostics, offloads_all());
     if (options.weaker) {
-      check_hash(*options.weaker, options.weaker->stages.front().denoiser);
       weaker.emplace(*options.weaker, options.device, options.precision);
+      weaker->check(options.weaker->stages.front().denoiser);
     }
-    if (options.offload == Offload::all) return;
+    if (offloads_all()) return;
     for (LoadedModel* model : models()) {
       model->denoiser();
       if (options.offload == Offload::none)
@@ -122,6 +122,7 @@ struct Pipeline::Parts {
     weaker_denoiser();
   }
 
+  bool offloads_all() const { return options.offload == Offload::all; }
   /// In the order of their legs.
   std::vector<LoadedModel*> models() {
     return refiner ? std::vector<LoadedModel*>{&base, &*refiner} : std::vector<LoadedModel*>{&base};
@@ -215,9 +216,9 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
     state = sample_until(leg.end, find_sampler(settings.sampler), denoise, std::move(state), leg.walk,
                          is_brownian(settings) ? path : static_cast<Noise&>(noise),
                          sampler_options_of(settings), numbered(observer, legs, i));
-    if (options.offload == Offload::all) model.networks.put_aside(model.stage().denoiser);
+    if (offloads_all()) model.networks.put_aside(model.stage().denoiser);
   }
-  if (options.offload == Offload::all && weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
+  if (offloads_all() && weaker) weaker->put_aside(options.weaker->stages.front().denoiser);
 
   std::vector<Outcome> outcomes = decode(base.networks.get(base.manifest.output.decoder),
                                          base.manifest.output, state.x, settings, options.vae_slicing);
@@ -226,7 +227,7 @@ std::vector<Outcome> Pipeline::Parts::generate(const Settings& settings, const s
     outcomes[i].evaluations = evaluations;
     outcomes[i].told = told[i];
   }
-  if (options.offload == Offload::all) base.networks.put_aside(base.manifest.output.decoder);
+  if (offloads_all()) base.networks.put_aside(base.manifest.output.decoder);
   if (reached) *reached = {std::move(state), noise.states()};
   return outcomes;
 }

@@ -18,14 +18,12 @@ void check_tokenizer(const Reading& reading, const Manifest& manifest, const std
       " is for CLIP's text encoders; the tokenizer '" + tokenizer + "' of this model is of another kind");
 }
 
-// Whether this source, "network.output", may be read some layers early. Throws if the network should give the
-// states but does not.
-bool skips_layers(const Manifest& manifest, const std::string& source) {
-  const size_t dot = source.find('.');
-  if (source.substr(dot + 1) != kHidden) return false;
-  const std::string network = source.substr(0, dot);
-  if (std::ranges::count(manifest.networks.at(network).outputs, kLayers) == 0)
-    throw UsageError("--clip-skip: this model's network '" + network +
+// Whether this source may be read some layers early. Throws if the network should give the states but does
+// not.
+bool skips_layers(const Manifest& manifest, const Manifest::Source& source) {
+  if (source.output != kHidden) return false;
+  if (std::ranges::count(manifest.networks.at(source.network).outputs, kLayers) == 0)
+    throw UsageError("--clip-skip: this model's network '" + source.network +
                      "' gives the state after its last layer only");
   return true;
 }
@@ -43,10 +41,10 @@ void check_reading(const Settings& settings, const Manifest& manifest) {
   const Reading reading = reading_of(settings);
   bool skips = false;
   for (const Manifest::Conditioning& conditioning : manifest.conditioning) {
-    for (const std::string& tokenizer : conditioning.tokenizers)
-      check_tokenizer(reading, manifest, tokenizer);
-    if (reading.clip_skip == 0) continue;
-    for (const std::string& source : conditioning.from) skips = skips_layers(manifest, source) || skips;
+    for (const Manifest::Source& source : conditioning.from) {
+      check_tokenizer(reading, manifest, source.tokenizer);
+      if (reading.clip_skip > 0) skips = skips_layers(manifest, source) || skips;
+    }
   }
   if (reading.clip_skip > 0 && !skips)
     throw UsageError("--clip-skip has no effect on this model, which reads no state of a layer");

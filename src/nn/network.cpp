@@ -157,6 +157,8 @@ void Network::move_to(at::Device device) {
   module_->device = device;
 }
 
+at::Device Network::device() const { return module_->device; }
+
 const NetworkSpec& Network::spec() const { return module_->spec; }
 
 Tensors Network::parameters() const {

@@ -9,7 +9,7 @@
 
 #include "darkroom/model/device_check.h"
 #include "darkroom/model/pipeline.h"
-#include "model/load.h"
+#include "model/loaded_model.h"
 #include "support/collected.h"
 #include "support/golden.h"
 #include "support/stand_in_device.h"
@@ -86,6 +86,23 @@ TEST_P(AnotherDevice, HoldsOnlyTheNetworksThatAreWanted) {
     EXPECT_EQ(after.at(offload), std::set{kept + prompts}) << offload;
   }
   EXPECT_LE(peak.at("all"), peak.at("none") - text - std::min(unet, decoder));
+}
+
+TEST_P(AnotherDevice, HoldsOneOfTwoTextEncoders) {
+  Manifest pair = manifest_;
+  pair.networks["text_2"] = pair.networks.at("text");
+  pair.conditioning.front().from.push_back({"text_2", "hidden", "clip"});
+  std::map<bool, int64_t> peak;
+  std::map<bool, at::Tensor> encoded;
+  for (const bool alone : {false, true}) {
+    LoadedModel model(pair, stand_in_device(), at::kFloat, diagnostics_, alone);
+    stand_in_peak();
+    for (const char* prompt : {"a red apple", "a cat", "a dog"})
+      encoded[alone] = model.conditioner.encode(prompt, "").at("context").cpu();
+    peak[alone] = stand_in_peak();
+  }
+  EXPECT_EQ(peak.at(false) - peak.at(true), size("text"));
+  EXPECT_TRUE(at::equal(encoded.at(false), encoded.at(true)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, AnotherDevice, ::testing::Values("tiny", "tiny-v"));

@@ -151,8 +151,7 @@ TEST_F(InversionsTest, ArePartOfTheDenoisersFileToo) {
   Manifest pair = manifest_;  // two text encoders, each with a tokenizer of its own
   pair.networks["text_2"] = pair.networks.at("text");
   pair.tokenizers["clip_2"] = pair.tokenizers.at("clip");
-  pair.conditioning.front().from = {"text.hidden", "text_2.hidden"};
-  pair.conditioning.front().tokenizers = {"clip", "clip_2"};
+  pair.conditioning.front().from = {{"text", "hidden", "clip"}, {"text_2", "hidden", "clip_2"}};
   const Tensors vectors = {{"clip_l", at::zeros({2, kWidth})}, {"clip_g", at::ones({2, kWidth})}};
   const std::filesystem::path file = write("xl.safetensors", vectors);
   const Inversions both(pair, {{file}});

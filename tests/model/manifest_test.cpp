@@ -49,7 +49,9 @@ TEST_F(ManifestTest, ReadsEveryKey) {
   EXPECT_EQ(m.networks.at("unet").stored_precision, "fp32");
   EXPECT_GT(m.networks.at("unet").parameters, 0);
   EXPECT_EQ(m.tokenizers.at("clip").length, 77);
-  EXPECT_EQ(m.conditioning.at(0).from, (std::vector<std::string>{"text.hidden"}));
+  ASSERT_EQ(m.conditioning.at(0).from.size(), 1u);
+  const auto& [network, output, tokenizer] = m.conditioning.at(0).from.front();
+  EXPECT_EQ(network + "." + output + ", " + tokenizer, "text.hidden, clip");
   EXPECT_EQ(m.stages.at(0).schedule.kind, "scaled_linear");
   EXPECT_EQ(m.stages.at(0).steps_offset, 1);
   EXPECT_FALSE(m.stages.at(0).set_alpha_to_one);

@@ -9,6 +9,7 @@
 
 #include "darkroom/base/error.h"
 #include "darkroom/model/device_check.h"
+#include "model/networks.h"
 #include "support/collected.h"
 #include "support/temporary_folder.h"
 
@@ -127,6 +128,29 @@ TEST(Memory, OfNetworksThatAreOffloadedIsThatOfTheLargest) {
   EXPECT_EQ(weights({.refiner = manifest}), 2 * sum - decoder);
   EXPECT_EQ(weights({.offload = Offload::all, .refiner = manifest}), largest);
   EXPECT_EQ(weights({.precision = at::kBFloat16}), sum / 2);
+}
+
+TEST(Memory, IsThatOfThePrecisionThatANetworkRunsAt) {
+  Manifest manifest = model("tiny");
+  const Settings settings = default_settings(manifest);
+  const auto estimate = [&] { return estimate_memory(manifest, settings, 1, {.precision = at::kBFloat16}); };
+  const MemoryEstimate half = estimate();
+  manifest.networks.at(manifest.output.decoder).precisions = {"fp32"};
+  EXPECT_EQ(estimate().weights - half.weights, 2 * manifest.networks.at(manifest.output.decoder).parameters);
+  EXPECT_GT(estimate().activations, half.activations);
+}
+
+TEST(NetworksOfAModel, AreCheckedAgainWhenTheirFilesWereWritten) {
+  const testing::TemporaryFolder folder;
+  fs::copy(fs::path(DARKROOM_TEST_DATA "/models/tiny"), folder.path() / "model");
+  const Manifest manifest = read_manifest(folder.path() / "model");
+  Networks networks(manifest, at::kCPU, at::kFloat);
+  networks.get("text");
+  networks.put_aside("text");
+  networks.get("text");
+  networks.put_aside("text");
+  std::ofstream(folder.path() / "model/text.pt", std::ios::app) << ' ';
+  EXPECT_THROW(networks.get("text"), ModelError);
 }
 
 TEST_P(PipelineTest, WarnsOfLostWordsOnceAPrompt) {

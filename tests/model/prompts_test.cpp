@@ -196,7 +196,7 @@ TEST(PromptSettings, ThatAModelCannotFollowAreRefusedWithTheReason) {
   manifest.networks["text"].outputs = {"hidden"};
   EXPECT_NE(fault(settings, manifest).find("the state after its last layer only"), std::string::npos);
   manifest.networks["text"].outputs = {"other", "layers"};
-  manifest.conditioning[0].from = {"text.other"};
+  manifest.conditioning[0].from[0].output = "other";
   EXPECT_NE(fault(settings, manifest).find("has no effect"), std::string::npos);
 
   settings = default_settings(manifest);

@@ -38,11 +38,13 @@ struct Manifest {
     std::string pad = "end";  ///< "end" or "zero" (clip-bpe only)
     int64_t length = 77;
   };
+  struct Source {
+    std::string network, output, tokenizer;
+  };
   struct Conditioning {
-    std::string role;                          ///< denoiser input it feeds, such as "context"
-    std::vector<std::string> from = {};        ///< "network.output", joined on the channels
-    std::vector<std::string> tokenizers = {};  ///< one for each of them
-    std::string empty = "encode";  ///< an absent negative prompt: "encode" (the empty text) or "zeros"
+    std::string role;               ///< denoiser input it feeds, such as "context"
+    std::vector<Source> from = {};  ///< joined on the channels
+    std::string empty = "encode";   ///< an absent negative prompt: "encode" (the empty text) or "zeros"
     std::vector<std::string> values = {};  ///< numbers about the picture, in place of all this: a row of them
   };
   struct Stage {

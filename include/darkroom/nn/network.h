@@ -47,6 +47,7 @@ class Network {
   /// Moves the parameters and buffers: there it runs from now on. Throws ResourceError if memory runs out.
   void move_to(at::Device device);
 
+  at::Device device() const;
   const NetworkSpec& spec() const;
 
   /// The parameters, by their names in the diffusers state dict.
