@@ -21,7 +21,7 @@ from .embedding import convert_embedding
 from .folder import read_folder, read_vae, weights_read
 from .lora import Lora
 from .networks import Network, is_xl, networks_of, text_components
-from .output import stop_as_by_keyboard, whole_folder
+from .output import Stopping, whole_folder
 from .scheduler import SAMPLER_NAMES, SPACING_NAMES
 from .single_file import families, read_single_file, read_vae_file
 from .source import Part, Source, shortened
@@ -37,24 +37,27 @@ MOST_PIXELS, MOST_STEPS = 16384, 1_000_000  # of a side, of a picture: as src/mo
 def main(words: list[str] | None = None) -> int:
     """The exit code: 0, 1 with a line that says why, 130 after a Ctrl-C or another request to stop."""
     options = parse(words)
-    stop_as_by_keyboard()
+    stopping = Stopping()
     try:
         if options.embedding:
             say(f"{options.output}: {convert_embedding(options.source, options.output)}")
         else:
             export(options)
-    except (OSError, ValueError, RuntimeError) as error:
-        say(f"{options.source}: {' '.join(str(error).split())}")
+    except (Exception, KeyboardInterrupt) as error:
+        if stopping.asked:
+            say("interrupted; nothing is left of it")
+            return 130
+        say(f"{options.source}: {cause_of(error)}")
         return 1
-    except Exception as error:  # of a value that nobody thought of
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        say(f"{options.source}: cannot be exported: {type(error).__name__} in {place}: {' '.join(str(error).split())}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; nothing is left of it")
-        return 130
     return 0
+
+
+def cause_of(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, (OSError, ValueError, RuntimeError)):
+        return text
+    frame = traceback.extract_tb(error.__traceback__)[-1]  # of a value that nobody thought of
+    return f"cannot be exported: {type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {text}"
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:

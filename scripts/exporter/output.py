@@ -48,11 +48,18 @@ def prefix(output: Path) -> str:
     return f".{output.name}.export-"
 
 
-def stop_as_by_keyboard() -> None:
+class Stopping:
     """Lets every signal that asks for an end raise KeyboardInterrupt, unless it is ignored, as by nohup."""
-    for kind in STOPS:
-        if signal.getsignal(kind) != signal.SIG_IGN:
-            signal.signal(kind, signal.default_int_handler)
+
+    def __init__(self):
+        self.asked = False  # where Python was called from TorchScript, a RuntimeError is what comes of it
+        for kind in STOPS:
+            if signal.getsignal(kind) != signal.SIG_IGN:
+                signal.signal(kind, self.stop)
+
+    def stop(self, *_) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 import torch
 from exporting import ROOT, edit, fault  # first: it sets the path
 from exporter import __main__ as exporter
-from exporter import output, single_file, trace
+from exporter import checks, output, single_file, trace
 from miniatures import miniature
 from original_layout import in_original_layout
 from safetensors.torch import load_file, save_file
@@ -175,6 +175,17 @@ def test_a_disk_that_is_too_small(folder, monkeypatch):
 @pytest.mark.parametrize("kind", output.STOPS)
 def test_signals_leave_nothing(kind, folder, writing):
     writing(lambda: os.kill(os.getpid(), kind))
+    assert "interrupted" in fault(folder, code=130)
+
+
+def test_a_signal_while_a_network_runs(folder, monkeypatch):
+    plain = checks.RoundedProducts.__torch_dispatch__
+
+    def interrupted(*words, **more):
+        os.kill(os.getpid(), signal.SIGINT)
+        return plain(*words, **more)
+
+    monkeypatch.setattr(checks.RoundedProducts, "__torch_dispatch__", interrupted)
     assert "interrupted" in fault(folder, code=130)
 
 
