@@ -5,11 +5,15 @@ import gc
 import json
 import math
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of a Ctrl-C in the seconds that these imports take
 
 import torch
 from diffusers import DiffusionPipeline
