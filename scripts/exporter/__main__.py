@@ -142,7 +142,7 @@ def read_other_vae(place: Path, scaling_factor: float) -> Part:
     try:
         if place.is_dir():
             return read_vae(place)
-        if (place.parent / "config.json").is_file() and place.name in [file.name for file in weights_read(place.parent)]:
+        if (place.parent / "config.json").is_file() and place in weights_read(place.parent):
             return read_vae(place.parent)
         return read_vae_file(place, scaling_factor)
     except (ValueError, OSError) as error:

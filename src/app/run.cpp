@@ -68,8 +68,7 @@ class Runner {
         [&](int64_t step, int64_t steps, const at::Tensor& x) {
           progress_.step(step, steps);
           // The decoder takes more, in larger pieces, of which later walks then have enough.
-          if (step == steps && !decoded_) release_freed_memory();
-          decoded_ |= step == steps;
+          if (step == steps && written_ == 0) release_freed_memory();
           if (!plan_.options.trace_latents.empty()) trace(batch, step, x);
         },
         plan_.resumed ? &plan_.resumed->state : nullptr, &reached);
@@ -138,7 +137,6 @@ class Runner {
   Console& console_;
   Pipeline pipeline_;
   Progress progress_;
-  bool decoded_ = false;
   int64_t written_ = 0;
   Evaluations evaluations_;  ///< of the pictures written
 };

@@ -43,6 +43,11 @@ void set(at::Tensor tensor, const at::Tensor& value, at::Device device, at::Scal
   tensor.set_data(value.is_floating_point() ? value.to(device, precision) : value.to(device));
 }
 
+void move(const torch::jit::Module& module, at::Device device, at::ScalarType precision) {
+  for_each_tensor(
+      module, [&](const std::string&, const at::Tensor& tensor) { set(tensor, tensor, device, precision); });
+}
+
 /// Loads the file a tensor at a time, or, where some are not the module's by name (a TorchScript class may
 /// hold them), as libtorch does.
 torch::jit::Module load(const std::filesystem::path& file, at::Device device, at::ScalarType precision) {
@@ -60,8 +65,7 @@ torch::jit::Module load(const std::filesystem::path& file, at::Device device, at
   } catch (const ModelError&) {  // which the other way words as its own
   }
   const auto module = torch::jit::load(file.string(), at::kCPU, kDebugFiles);
-  for_each_tensor(
-      module, [&](const std::string&, const at::Tensor& tensor) { set(tensor, tensor, device, precision); });
+  move(module, device, precision);
   return module;
 }
 
@@ -148,9 +152,7 @@ void Network::move_to(at::Device device) {
   if (device == module_->device) return;
   try {
     const at::NoGradGuard no_grad;
-    for_each_tensor(module_->script, [&](const std::string&, const at::Tensor& tensor) {
-      set(tensor, tensor, device, module_->precision);
-    });
+    move(module_->script, device, module_->precision);
   } catch (const std::exception& error) {
     throw_libtorch_error("cannot move " + module_->title() + " to " + device_name(device), error);
   }

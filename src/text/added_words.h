@@ -20,7 +20,7 @@ struct AddedWord {
 /// As CLIP's tokenizer compares it: "Café" and "café" are one.
 std::string same_spelling(const std::string& word);
 
-/// Whether one of the words is in the text, as with_added_words finds them.
+/// Whether one of the words is in the text (valid UTF-8), as with_added_words finds them.
 bool holds_word(std::string_view text, const std::vector<std::string>& spellings);
 
 /// The tokenizer, which must outlive this one, with further words. They are found as tokenizers finds added

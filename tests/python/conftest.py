@@ -31,19 +31,22 @@ def folder(folders, tmp_path):
     return Path(shutil.copytree(folders("sd1"), tmp_path / "spoiled"))
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Checks without what takes a second or two each: pictures of common size, half precisions."""
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """Leaves out of the exporter's checks what takes a second or two each: pictures of common size, half precisions."""
     from exporter import checks
 
-    monkeypatch.setattr(checks, "PICTURES", [])
-    monkeypatch.setattr(checks, "HALVES", {})
+    patch.setattr(checks, "PICTURES", [])
+    patch.setattr(checks, "HALVES", {})
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    quicken(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def models(folders, tmp_path_factory):
     """Family -> its exported model folder, at float32."""
-    from exporter import checks
     from exporting import export
 
     exported = {}
@@ -51,8 +54,7 @@ def models(folders, tmp_path_factory):
     def model(family: str) -> Path:
         if family not in exported:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(checks, "PICTURES", [])  # a second or two each, as are half precisions
-                patch.setattr(checks, "HALVES", {})
+                quicken(patch)
                 output = tmp_path_factory.mktemp("models") / family
                 exported[family] = export(folders(family), output, "--precision", "fp32")
         return exported[family]

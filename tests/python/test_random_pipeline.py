@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from exporting import ROOT, export  # first: it sets the path
-from exporter import checks, parity, random_pipeline, single_file
+from exporter import parity, random_pipeline, single_file
 from exporter.random_pipeline import ARCHITECTURES, parts_of, write_random_pipeline
 from safetensors.torch import load_file
 from test_export_single_file import Shapes
@@ -50,9 +50,7 @@ def narrow(monkeypatch):
 
 
 @pytest.mark.parametrize("family", CASES)
-def test_random_networks_are_sane_and_make_the_same_pictures(family, narrow, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(checks, "PICTURES", [])  # a second or two each, as are half precisions
-    monkeypatch.setattr(checks, "HALVES", {})
+def test_random_networks_are_sane_and_make_the_same_pictures(family, narrow, quick, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(parity, "export", lambda source, model, stored, _: export(source, model, "--precision", stored))
     size = ["--width", "64", "--height", "48", "--steps", "3"]
     monkeypatch.setattr(sys, "argv", ["parity", "--random", family, "--work", str(tmp_path / "work"), *size, *CASES[family]])

@@ -38,6 +38,7 @@ struct Manifest {
     std::string pad = "end";  ///< "end" or "zero" (clip-bpe only)
     int64_t length = 77;
   };
+  /// An output of a text encoder, and the tokenizer of what it reads.
   struct Source {
     std::string network, output, tokenizer;
   };
